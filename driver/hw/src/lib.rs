@@ -1,1 +1,10 @@
+//! What a Vinci device looks like to its driver: registers ([`regs`]), the admin queue ([`admin`]) and the
+//! entries of user queues ([`sqe`]). Both the driver's logic (vinci-core) and the device
+//! (vinci-device) are written against this crate, so the two cannot disagree.
 #![no_std]
+
+pub mod admin;
+pub mod regs;
+pub mod sqe;
+
+pub use vinci_uapi as uapi;
