@@ -1,0 +1,350 @@
+//! Address spaces: which device addresses mean which memory, and who may touch it.
+//!
+//! A device address means bytes of one die's HBM or of host memory. Work on a die translates under
+//! [`AddressSpace::enter`]; `unmap` returns after all work that could hold a translation has ended.
+
+use std::collections::BTreeMap;
+use std::ptr::NonNull;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use memmap2::MmapRaw;
+use parking_lot::{Mutex, RwLock};
+use vinci_hw::regs::PAGE_SIZE;
+use vinci_hw::uapi::{DRM_VINCI_MAP_READ, DRM_VINCI_MAP_WRITE};
+
+use crate::quiesce::{InUse, Quiesce};
+use crate::shared::Shared;
+use crate::stitch;
+
+/// Most dies of a module.
+pub const MAX_DIES: usize = 8;
+
+/// What a mapping leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// Offset into a die's HBM.
+    Hbm {
+        /// Die.
+        die: u32,
+        /// Bytes.
+        offset: u64,
+    },
+    /// Host memory, already translated from its bus address.
+    Host {
+        /// Address in this process.
+        addr: usize,
+    },
+}
+
+impl Target {
+    /// The target `bytes` further on.
+    fn advance(self, bytes: u64) -> Self {
+        match self {
+            Self::Hbm { die, offset } => Self::Hbm { die, offset: offset + bytes },
+            Self::Host { addr } => Self::Host { addr: addr + bytes as usize },
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Mapping {
+    len: u64,
+    target: Target,
+    flags: u32,
+}
+
+/// What an access wants to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Load.
+    Read,
+    /// Store, or load and store.
+    Write,
+}
+
+impl Access {
+    fn allowed(self, flags: u32) -> bool {
+        flags & if self == Self::Read { DRM_VINCI_MAP_READ } else { DRM_VINCI_MAP_WRITE } != 0
+    }
+}
+
+/// Why an address cannot be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Miss {
+    /// Nothing is mapped at this address.
+    Unmapped(u64),
+    /// What is mapped there does not allow the access.
+    Forbidden(u64),
+    /// It is another die's HBM and peer access is off.
+    NoPeer(u64, u32),
+    /// It is another die's HBM and the link is down.
+    LinkDown(u64),
+    /// An uncorrectable memory error is there.
+    Ecc(u64),
+}
+
+impl Miss {
+    /// First address that could not be used.
+    pub fn addr(self) -> u64 {
+        match self {
+            Self::Unmapped(a)
+            | Self::Forbidden(a)
+            | Self::NoPeer(a, _)
+            | Self::LinkDown(a)
+            | Self::Ecc(a) => a,
+        }
+    }
+}
+
+/// Why a map or unmap was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MapError {
+    /// Not page aligned, empty, or without a permission.
+    Invalid,
+    /// Overlaps a mapping, or cuts one.
+    Overlap,
+    /// Nothing there.
+    NotFound,
+    /// Outside the HBM.
+    BadTarget,
+}
+
+/// Poisoned HBM: injected uncorrectable errors and the state of the link, shared by all address spaces.
+#[derive(Default)]
+pub struct Health {
+    /// Bit per die: its link to the others is down.
+    links_down: AtomicU64,
+    /// Number of entries in `poison`, so that a translation need not lock.
+    poisoned: AtomicU64,
+    poison: Mutex<Vec<(u32, u64)>>,
+}
+
+impl Health {
+    /// Marks the 64 bytes around `offset` as uncorrectable.
+    pub fn poison(&self, die: u32, offset: u64) {
+        let mut p = self.poison.lock();
+        p.push((die, offset & !63));
+        self.poisoned.store(p.len() as u64, Ordering::Release);
+    }
+
+    /// Takes the link of `die` down.
+    pub fn link_down(&self, die: u32) {
+        self.links_down.fetch_or(1 << die, Ordering::AcqRel);
+    }
+
+    /// Repairs what a reset of `die` repairs (`None`: everything).
+    pub fn repair(&self, die: Option<u32>) {
+        let mut p = self.poison.lock();
+        p.retain(|&(d, _)| die.is_some_and(|x| x != d));
+        self.poisoned.store(p.len() as u64, Ordering::Release);
+        if die.is_none() {
+            self.links_down.store(0, Ordering::Release);
+        }
+    }
+
+    fn poisoned_in(&self, die: u32, offset: u64, len: u64) -> Option<u64> {
+        if self.poisoned.load(Ordering::Acquire) == 0 {
+            return None;
+        }
+        let p = self.poison.lock();
+        p.iter()
+            .find(|&&(d, o)| d == die && o < offset + len && offset < o + 64)
+            .map(|&(_, o)| o.max(offset) - offset)
+    }
+
+    fn link_is_down(&self, a: u32, b: u32) -> bool {
+        self.links_down.load(Ordering::Acquire) & (1 << a | 1 << b) != 0
+    }
+}
+
+/// An address space.
+pub struct AddressSpace {
+    hbm: Arc<[Shared]>,
+    health: Arc<Health>,
+    map: RwLock<BTreeMap<u64, Mapping>>,
+    /// `peers[from]` has bit `to` set while `from` may reach `to`'s HBM.
+    peers: [AtomicU64; MAX_DIES],
+    in_use: Quiesce,
+    /// Linear views of ranges whose memory is scattered, with the device address of their first byte. One that
+    /// a longer one replaced stays, since work may be using it, until what it shows is unmapped.
+    stitched: Mutex<Vec<(u64, MmapRaw)>>,
+}
+
+impl AddressSpace {
+    /// An empty one over the HBM of all dies.
+    pub fn new(hbm: Arc<[Shared]>, health: Arc<Health>) -> Self {
+        Self {
+            hbm,
+            health,
+            map: RwLock::default(),
+            peers: std::array::from_fn(|die| AtomicU64::new(1 << die)),
+            in_use: Quiesce::default(),
+            stitched: Mutex::default(),
+        }
+    }
+
+    /// Begins work that translates; translations stay good until the guard is dropped.
+    pub fn enter(&self) -> InUse<'_> {
+        self.in_use.enter()
+    }
+
+    /// Maps `len` bytes at `va`.
+    pub fn map(&self, va: u64, len: u64, target: Target, flags: u32) -> Result<(), MapError> {
+        let end = va.checked_add(len).ok_or(MapError::Invalid)?;
+        let known = DRM_VINCI_MAP_READ | DRM_VINCI_MAP_WRITE;
+        if len == 0 || !(va | len).is_multiple_of(PAGE_SIZE) || flags & known == 0 || flags & !known != 0 {
+            return Err(MapError::Invalid);
+        }
+        if let Target::Hbm { die, offset } = target {
+            let hbm = self.hbm.get(die as usize).ok_or(MapError::BadTarget)?;
+            if !offset.is_multiple_of(PAGE_SIZE) || hbm.at(offset, len).is_none() {
+                return Err(MapError::BadTarget);
+            }
+        }
+        let mut map = self.map.write();
+        if map.range(..end).next_back().is_some_and(|(&v, m)| v + m.len > va) {
+            return Err(MapError::Overlap);
+        }
+        map.insert(va, Mapping { len, target, flags });
+        Ok(())
+    }
+
+    /// Removes the whole mappings in `[va, va + len)` and waits until no work uses them.
+    pub fn unmap(&self, va: u64, len: u64) -> Result<(), MapError> {
+        let end = va.checked_add(len).filter(|_| len != 0).ok_or(MapError::Invalid)?;
+        {
+            let mut map = self.map.write();
+            let mut at = va;
+            let first = map.range(va..end).next().map(|(&v, _)| v);
+            let cuts_front = map.range(..va).next_back().is_some_and(|(&v, m)| v + m.len > va);
+            let cuts_back = map.range(..end).next_back().is_some_and(|(&v, m)| v + m.len > end);
+            if cuts_front || cuts_back {
+                return Err(MapError::Overlap);
+            }
+            if first.is_none() {
+                return Err(MapError::NotFound);
+            }
+            while let Some((&v, _)) = map.range(at..end).next() {
+                map.remove(&v);
+                at = v + 1;
+            }
+        }
+        self.in_use.wait();
+        self.stitched.lock().retain(|(v, view)| *v >= end || v + view.len() as u64 <= va);
+        Ok(())
+    }
+
+    /// Lets `from` reach the HBM of `to`, or not.
+    pub fn set_peer(&self, from: u32, to: u32, enable: bool) -> Result<(), MapError> {
+        let dies = self.hbm.len() as u32;
+        if from >= dies || to >= dies || from == to {
+            return Err(MapError::Invalid);
+        }
+        let peers = &self.peers[from as usize];
+        if enable {
+            peers.fetch_or(1 << to, Ordering::AcqRel)
+        } else {
+            peers.fetch_and(!(1 << to), Ordering::AcqRel)
+        };
+        Ok(())
+    }
+
+    /// Pointer to `len` contiguous bytes that work on `die` may access. Valid while the caller's
+    /// [`AddressSpace::enter`] guard lives; other work, other processes and the host may access the bytes too.
+    pub fn translate(&self, die: u32, va: u64, len: u64, access: Access) -> Result<NonNull<u8>, Miss> {
+        let map = self.map.read();
+        let (&start, m) = map.range(..=va).next_back().ok_or(Miss::Unmapped(va))?;
+        if va - start >= m.len {
+            return Err(Miss::Unmapped(va));
+        }
+        if va - start + len.max(1) <= m.len {
+            return self.check(die, va, len, m, m.target.advance(va - start), access);
+        }
+        drop(map);
+        self.translate_scattered(die, va, len, access)
+    }
+
+    /// Checks one piece that lies in one mapping.
+    fn check(
+        &self,
+        die: u32,
+        va: u64,
+        len: u64,
+        m: &Mapping,
+        target: Target,
+        access: Access,
+    ) -> Result<NonNull<u8>, Miss> {
+        if !access.allowed(m.flags) {
+            return Err(Miss::Forbidden(va));
+        }
+        match target {
+            Target::Host { addr } => NonNull::new(addr as *mut u8).ok_or(Miss::Unmapped(va)),
+            Target::Hbm { die: home, offset } => {
+                if home != die {
+                    if self.peers[die as usize].load(Ordering::Acquire) & (1 << home) == 0 {
+                        return Err(Miss::NoPeer(va, home));
+                    }
+                    if self.health.link_is_down(die, home) {
+                        return Err(Miss::LinkDown(va));
+                    }
+                }
+                if let Some(at) = self.health.poisoned_in(home, offset, len) {
+                    return Err(Miss::Ecc(va + at));
+                }
+                self.hbm[home as usize].at(offset, len).ok_or(Miss::Unmapped(va))
+            }
+        }
+    }
+
+    /// A range that spans mappings: direct where the memory happens to be contiguous, else a linear view.
+    fn translate_scattered(&self, die: u32, va: u64, len: u64, access: Access) -> Result<NonNull<u8>, Miss> {
+        let end = va.checked_add(len).ok_or(Miss::Unmapped(va))?;
+        let map = self.map.read();
+        let (&first, _) = map.range(..=va).next_back().ok_or(Miss::Unmapped(va))?;
+        let (mut at, mut start, mut contiguous) = (va, None::<NonNull<u8>>, true);
+        let mut pieces = Vec::new();
+        for (&v, m) in map.range(first..end) {
+            if v > at {
+                return Err(Miss::Unmapped(at));
+            }
+            let piece_end = (v + m.len).min(end);
+            let p = self.check(die, at, piece_end - at, m, m.target.advance(at - v), access)?;
+            let head = *start.get_or_insert(p);
+            contiguous &= head.as_ptr().wrapping_add((at - va) as usize) == p.as_ptr();
+            pieces.push((v, m.len, m.target));
+            at = piece_end;
+        }
+        if at < end {
+            return Err(Miss::Unmapped(at));
+        }
+        match start {
+            Some(head) if contiguous => Ok(head),
+            _ => self.linear_view(first, &pieces, va, at).ok_or(Miss::Unmapped(va)),
+        }
+    }
+
+    /// Finds or makes the view of the mappings `pieces`, which begin at `base`.
+    fn linear_view(
+        &self,
+        base: u64,
+        pieces: &[(u64, u64, Target)],
+        va: u64,
+        end: u64,
+    ) -> Option<NonNull<u8>> {
+        let mut views = self.stitched.lock();
+        let covers = |&&(v, ref view): &&(u64, MmapRaw)| v <= va && v + view.len() as u64 >= end;
+        let (start, ptr) = match views.iter().find(covers) {
+            Some((v, view)) => (*v, view.as_mut_ptr()),
+            None => {
+                let view = stitch::view(&self.hbm, pieces)
+                    .inspect_err(|e| log::error!("mmu: no linear view of {base:#x}..{end:#x}: {e}"))
+                    .ok()?;
+                let ptr = view.as_mut_ptr();
+                views.push((base, view));
+                (base, ptr)
+            }
+        };
+        NonNull::new(ptr.wrapping_add((va - start) as usize))
+    }
+}

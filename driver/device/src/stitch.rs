@@ -1,0 +1,42 @@
+//! Linear views: one host mapping over pieces of HBM that lie side by side in device addresses only.
+//!
+//! A kernel walks a tensor with one pointer, so a tensor that spans several physical pieces (expandable
+//! segments, the virtual-memory API) needs them side by side on the host too.
+
+use std::io;
+use std::os::fd::AsRawFd;
+
+use memmap2::{MmapOptions, MmapRaw};
+
+use crate::mmu::Target;
+use crate::shared::Shared;
+
+/// Maps `pieces` (device address, bytes, target; adjacent, in order) one behind the other.
+pub fn view(hbm: &[Shared], pieces: &[(u64, u64, Target)]) -> io::Result<MmapRaw> {
+    let total: u64 = pieces.iter().map(|p| p.1).sum();
+    let map = MmapRaw::from(MmapOptions::new().len(total as usize).no_reserve_swap().map_anon()?);
+    let mut at = 0usize;
+    for &(_, len, target) in pieces {
+        let Target::Hbm { die, offset } = target else {
+            return Err(io::Error::other("host memory cannot be part of a range that spans mappings"));
+        };
+        let fd = hbm[die as usize].fd().as_raw_fd();
+        // SAFETY: the fixed range lies inside `map`, which this function owns and nobody else knows yet; the
+        // file range lies inside the memfd, as `AddressSpace::map` checked.
+        let p = unsafe {
+            libc::mmap(
+                map.as_mut_ptr().add(at).cast(),
+                len as usize,
+                libc::PROT_READ | libc::PROT_WRITE,
+                libc::MAP_SHARED | libc::MAP_FIXED | libc::MAP_NORESERVE,
+                fd,
+                offset as libc::off_t,
+            )
+        };
+        if p == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        at += len as usize;
+    }
+    Ok(map)
+}
