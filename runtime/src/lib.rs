@@ -1,0 +1,35 @@
+//! The safe runtime of Vinci: devices, memory, streams, events and launches, over the driver's interface.
+//!
+//! The driver is opened once per process, on first use ([`Driver`]). A die of the module is a [`Device`].
+//!
+//! # Which calls are unsafe
+//! None but those that hand the device a raw host address or device access that the borrow checker cannot
+//! see: [`Addr::host`], [`HostBuffer::device_ptr`] and the launch of a kernel with raw arguments.
+#![warn(missing_docs)]
+#![deny(unsafe_op_in_unsafe_fn)]
+
+mod clock;
+mod context;
+mod device;
+mod driver;
+mod error;
+mod event;
+mod kernel;
+pub mod memory;
+mod notify;
+mod peer;
+mod stream;
+
+pub use clock::{Clock, ClockReading};
+pub use context::Context;
+pub use device::{Device, DieInfo, Health, MemInfo, Telemetry};
+pub use driver::{Driver, Home, ModuleInfo, ProcessInfo};
+pub use error::{Error, Fault, FaultCause, Result};
+pub use event::{Event, EventFlags, EventStatus};
+pub use kernel::{CoreType, Kernel};
+pub use memory::{
+    Access, Addr, Allocation, AllocationKind, Buffer, DevicePtr, HostBuffer, HostPtr, PhysicalMemory, Policy,
+    Pool, PoolUsage, VirtualRange,
+};
+pub use notify::Notify;
+pub use stream::{Blocking, Compare, Reporter, Rows, Stream, StreamOptions};
