@@ -51,14 +51,40 @@ pub enum Reg {
     IrqEnable = 0x088,
     /// W: id of a queue whose device side sleeps and that has new entries.
     Kick = 0x0a0,
-    /// R: takes the oldest hardware event's index in the event ring; see [`Reg::EventRing`].
+    /// R: hardware events ever written to the event ring.
     EventHead = 0x0c0,
-    /// RW while disabled: bus address of the event ring of [`EVENT_RING_ENTRIES`] fault records.
+    /// RW while disabled: bus address of the event ring: [`EVENT_RING_ENTRIES`] of `drm_vinci_event`.
     EventRing = 0x0c8,
-    /// RW: the driver's read index in the event ring.
+    /// RW: hardware events that the driver has read.
     EventTail = 0x0d0,
     /// R: ns since bring-up.
     WallClock = 0x100,
+}
+
+impl Reg {
+    /// The register at an offset, if there is one.
+    pub const fn from_offset(offset: u64) -> Option<Self> {
+        Some(match offset {
+            0x000 => Self::Ident,
+            0x008 => Self::Version,
+            0x010 => Self::Caps,
+            0x018 => Self::Control,
+            0x020 => Self::Status,
+            0x028 => Self::Reset,
+            0x040 => Self::AdminSq,
+            0x048 => Self::AdminCq,
+            0x050 => Self::AdminSize,
+            0x058 => Self::AdminTail,
+            0x080 => Self::IrqCause,
+            0x088 => Self::IrqEnable,
+            0x0a0 => Self::Kick,
+            0x0c0 => Self::EventHead,
+            0x0c8 => Self::EventRing,
+            0x0d0 => Self::EventTail,
+            0x100 => Self::WallClock,
+            _ => return None,
+        })
+    }
 }
 
 /// Value of [`Reg::Ident`]: "VINCI910".

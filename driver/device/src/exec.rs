@@ -1,0 +1,289 @@
+//! What each queue entry does.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use vinci_hw::args::ArgsView;
+use vinci_hw::sqe::{Sqe, words};
+use vinci_hw::uapi::*;
+use vinci_kernels::{Access as KernelAccess, Ctx, Kernel, KernelFault, Memory, Work};
+
+use crate::clock::Engine;
+use crate::device::Inner;
+use crate::die::Die;
+use crate::fault::{Cause, cause_of, of_kernel};
+use crate::mmu::{Access, AddressSpace};
+use crate::queue::{Queue, State};
+use crate::sdma::{self, Copy2d};
+
+/// Arguments that are read without a heap allocation, bytes.
+const INLINE_ARGS: usize = 4096;
+/// Largest argument block, bytes.
+const MAX_ARGS: u32 = 1 << 20;
+/// Host time below which an entry runs on the scheduler's thread, ns.
+const INLINE_NS: u64 = 15_000;
+/// Time a kernel may take when its entry does not say, ms.
+const KERNEL_LIMIT_MS: u64 = 1_100_000;
+
+/// What came of an entry.
+pub enum Step {
+    /// Complete; what it cost in model time.
+    Done(Engine, u64),
+    /// A wait that holds; the model time of what it waited for.
+    Joined(u64),
+    /// The queue stays at this entry.
+    Park(State),
+    /// To be run on the worker pool.
+    Offload(Task),
+}
+
+/// An entry that is worth a worker.
+pub enum Task {
+    /// A kernel, its arguments and its model cost.
+    Kernel(&'static Kernel, Vec<u8>, u64),
+    /// A copy and its model cost.
+    Copy(Copy2d, u64),
+    /// A fill (address, bytes, value) and its model cost.
+    Fill(u64, u64, u8, u64),
+}
+
+/// An address space as kernels on one die see it.
+struct DieMemory<'a>(&'a AddressSpace, u32);
+
+impl Memory for DieMemory<'_> {
+    fn resolve(&self, va: u64, bytes: u64, access: KernelAccess) -> Result<NonNull<u8>, KernelFault> {
+        let write = access == KernelAccess::Write;
+        self.0
+            .translate(self.1, va, bytes, if write { Access::Write } else { Access::Read })
+            .map_err(|m| KernelFault::Address { va: m.addr(), bytes, write, cause: cause_of(m) })
+    }
+}
+
+/// Roughly how long the host takes for `w` on one core, ns.
+fn host_ns(w: &Work) -> u64 {
+    w.cube_flops / 40 + w.vector_ops / 2 + (w.bytes_read + w.bytes_written) / 8
+}
+
+/// Runs a kernel; a panic in it is an exception of the AI core, not of the device.
+fn run_kernel(
+    vm: &AddressSpace,
+    die: u32,
+    k: &Kernel,
+    args: &ArgsView<'_>,
+    parallel: bool,
+) -> Result<(), Cause> {
+    let memory = DieMemory(vm, die);
+    let ctx = Ctx { memory: &memory, parallel };
+    match catch_unwind(AssertUnwindSafe(|| (k.run)(&ctx, args))) {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(fault)) => Err(of_kernel(k.name, 0, &fault)),
+        Err(_) => Err(Cause::new(DRM_VINCI_FAULT_EXCEPTION, format!("kernel {} panicked", k.name))),
+    }
+}
+
+impl Inner {
+    /// Begins an entry of `q`. The caller holds the queue's run lock and an [`AddressSpace::enter`] guard.
+    pub(crate) fn step(&self, die: &Die, q: &Queue, sqe: &Sqe, model_ns: u64) -> Result<Step, Cause> {
+        let w = words(sqe);
+        let opcode = u32::from(sqe.opcode);
+        let malformed = sqe.flags != 0
+            || (sqe.compare != 0 && opcode != DRM_VINCI_OP_WAIT_VALUE)
+            || (sqe.blocks != 0 && opcode != DRM_VINCI_OP_KERNEL);
+        if malformed {
+            return Err(Cause::new(
+                DRM_VINCI_FAULT_ENTRY,
+                "flags, compare or blocks of the entry must be zero",
+            ));
+        }
+        let sync = || Step::Done(Engine::None, self.costs.sync_ns());
+        match opcode {
+            DRM_VINCI_OP_PLACEHOLDER => Ok(sync()),
+            DRM_VINCI_OP_KERNEL => self.kernel(die, q, &w),
+            DRM_VINCI_OP_COPY => self.copy(q, Copy2d::unpack(&w)),
+            DRM_VINCI_OP_FILL => self.fill(q, w[0], w[1], w[2] as u8),
+            DRM_VINCI_OP_EVENT_RECORD => {
+                let word = self.word(q, w[0], 24)?;
+                // SAFETY: 24 bytes at an 8-byte aligned address were translated; shared words are only
+                // accessed as atomics.
+                let (wall, model) = unsafe { (&*word.as_ptr().add(1), &*word.as_ptr().add(2)) };
+                wall.store(self.wall_ns(), Ordering::Relaxed);
+                model.store(model_ns, Ordering::Relaxed);
+                self.store(die, word, w[1]);
+                Ok(sync())
+            }
+            DRM_VINCI_OP_NOTIFY_RECORD => {
+                self.store(die, self.word(q, w[0], 8)?, 1);
+                Ok(sync())
+            }
+            DRM_VINCI_OP_WRITE_VALUE => {
+                self.store(die, self.word(q, w[0], 8)?, w[1]);
+                Ok(sync())
+            }
+            DRM_VINCI_OP_EVENT_WAIT | DRM_VINCI_OP_NOTIFY_WAIT | DRM_VINCI_OP_WAIT_VALUE => {
+                if let Some(model_ns) = self.holds(q, sqe)? {
+                    return Ok(Step::Joined(model_ns));
+                }
+                let limit =
+                    (w[2] != 0).then(|| Instant::now().checked_add(Duration::from_millis(w[2]))).flatten();
+                Ok(Step::Park(State::Waiting(limit)))
+            }
+            DRM_VINCI_OP_HOST_CALL => Ok(Step::Park(State::HostCall)),
+            other => Err(Cause::new(DRM_VINCI_FAULT_ENTRY, format!("unknown opcode {other}"))),
+        }
+    }
+
+    /// If the wait that `sqe` is holds now: the model time of what it waited for (0 where none is known). A
+    /// notify that holds is taken.
+    pub(crate) fn holds(&self, q: &Queue, sqe: &Sqe) -> Result<Option<u64>, Cause> {
+        let w = words(sqe);
+        let is_event = u32::from(sqe.opcode) == DRM_VINCI_OP_EVENT_WAIT;
+        let p = self.word(q, w[0], if is_event { 24 } else { 8 })?;
+        // SAFETY: an aligned word that was translated; shared words are only accessed as atomics.
+        let word = unsafe { p.as_ref() };
+        let (is, value) = (word.load(Ordering::Acquire), w[1]);
+        let holds = match u32::from(sqe.opcode) {
+            DRM_VINCI_OP_EVENT_WAIT => is >= value,
+            DRM_VINCI_OP_NOTIFY_WAIT => {
+                word.compare_exchange(1, 0, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+            }
+            _ => match u32::from(sqe.compare) {
+                DRM_VINCI_COMPARE_GEQ => is.wrapping_sub(value) as i64 >= 0,
+                DRM_VINCI_COMPARE_EQ => is == value,
+                DRM_VINCI_COMPARE_AND => is & value != 0,
+                DRM_VINCI_COMPARE_NOR => !(is | value) != 0,
+                other => {
+                    return Err(Cause::new(DRM_VINCI_FAULT_ENTRY, format!("unknown comparison {other}")));
+                }
+            },
+        };
+        // SAFETY: an event's 24 bytes were translated.
+        let model = if is_event { unsafe { (*p.as_ptr().add(2)).load(Ordering::Relaxed) } } else { 0 };
+        Ok(holds.then_some(model))
+    }
+
+    /// A 64-bit word that entries synchronise on, with `bytes` bytes from it on.
+    fn word(&self, q: &Queue, va: u64, bytes: u64) -> Result<NonNull<AtomicU64>, Cause> {
+        if !va.is_multiple_of(8) {
+            return Err(Cause::new(
+                DRM_VINCI_FAULT_ENTRY,
+                format!("address {va:#x} of a 64-bit word is not aligned"),
+            ));
+        }
+        let p =
+            q.vm.translate(q.setup.die, va, bytes, Access::Write)
+                .map_err(|m| Cause::access(m, bytes, true))?;
+        if !(p.as_ptr() as usize).is_multiple_of(8) {
+            return Err(Cause::new(
+                DRM_VINCI_FAULT_ENTRY,
+                "the host memory behind a 64-bit word is not aligned",
+            ));
+        }
+        Ok(p.cast())
+    }
+
+    /// Stores a word that somebody may wait for.
+    fn store(&self, die: &Die, word: NonNull<AtomicU64>, value: u64) {
+        // SAFETY: an aligned word that was translated; shared words are only accessed as atomics.
+        unsafe { word.as_ref() }.store(value, Ordering::Release);
+        for other in self.dies.iter().filter(|d| d.index != die.index) {
+            other.wake_if_asleep();
+        }
+    }
+
+    fn kernel(&self, die: &Die, q: &Queue, w: &[u64; 7]) -> Result<Step, Cause> {
+        let (va, size, timeout_ms) = (w[1], w[2] as u32, w[2] >> 32);
+        let kernel = vinci_kernels::by_id(w[0])
+            .ok_or_else(|| Cause::new(DRM_VINCI_FAULT_KERNEL, format!("no kernel has id {}", w[0])))?;
+        if die.hang_next.load(Ordering::Relaxed) && die.hang_next.swap(false, Ordering::AcqRel) {
+            let limit = Duration::from_millis(if timeout_ms == 0 { KERNEL_LIMIT_MS } else { timeout_ms });
+            return Ok(Step::Park(State::Hung(Instant::now() + limit)));
+        }
+        if size > MAX_ARGS {
+            return Err(Cause::new(
+                DRM_VINCI_FAULT_KERNEL,
+                format!("{size} bytes of arguments; at most {MAX_ARGS}"),
+            ));
+        }
+        let mut small = [0u64; INLINE_ARGS / 8];
+        let mut large = Vec::new();
+        let len = size as usize;
+        let block: &mut [u8] = if len <= INLINE_ARGS {
+            &mut small.bytes_mut()[..len]
+        } else {
+            large.resize(len, 0);
+            &mut large
+        };
+        if len != 0 {
+            let size = u64::from(size);
+            let p =
+                q.vm.translate(q.setup.die, va, size, Access::Read)
+                    .map_err(|m| Cause::access(m, size, false))?;
+            // SAFETY: `len` bytes were translated for a load; the process may change them meanwhile, so they are
+            // copied once, and only the copy is looked at.
+            unsafe { std::ptr::copy_nonoverlapping(p.as_ptr(), block.as_mut_ptr(), len) };
+        }
+        let bad = |e| of_kernel(kernel.name, 0, &KernelFault::Args(e));
+        let args = ArgsView::new(block).map_err(bad)?;
+        let work = (kernel.estimate)(&args).map_err(bad)?;
+        let model_ns = self.costs.kernel_ns(&work);
+        if host_ns(&work) > INLINE_NS {
+            return Ok(Step::Offload(Task::Kernel(kernel, block.to_vec(), model_ns)));
+        }
+        run_kernel(&q.vm, q.setup.die, kernel, &args, false)?;
+        Ok(Step::Done(kernel.core.into(), model_ns))
+    }
+
+    fn copy(&self, q: &Queue, c: Copy2d) -> Result<Step, Cause> {
+        let ns = self.costs.copy_ns(c.bytes(), false);
+        if c.bytes() / 8 > INLINE_NS {
+            return Ok(Step::Offload(Task::Copy(c, ns)));
+        }
+        sdma::copy(&q.vm, q.setup.die, &c, false)?;
+        Ok(Step::Done(Engine::Sdma, ns))
+    }
+
+    fn fill(&self, q: &Queue, va: u64, len: u64, value: u8) -> Result<Step, Cause> {
+        let ns = self.costs.copy_ns(len / 2, false);
+        if len / 16 > INLINE_NS {
+            return Ok(Step::Offload(Task::Fill(va, len, value, ns)));
+        }
+        sdma::fill(&q.vm, q.setup.die, va, len, value)?;
+        Ok(Step::Done(Engine::Sdma, ns))
+    }
+}
+
+impl Task {
+    /// Runs on a worker; the engine it occupied and its model cost.
+    pub(crate) fn run(&self, q: &Queue) -> Result<(Engine, u64), Cause> {
+        let die = q.setup.die;
+        let _use = q.vm.enter();
+        match *self {
+            Self::Kernel(kernel, ref args, ns) => {
+                let args =
+                    ArgsView::new(args).map_err(|e| of_kernel(kernel.name, 0, &KernelFault::Args(e)))?;
+                run_kernel(&q.vm, die, kernel, &args, true)?;
+                Ok((kernel.core.into(), ns))
+            }
+            Self::Copy(ref c, ns) => {
+                sdma::copy(&q.vm, die, c, true).map(|()| (Engine::Sdma, ns)).map_err(Cause::from)
+            }
+            Self::Fill(va, len, value, ns) => {
+                sdma::fill(&q.vm, die, va, len, value).map(|()| (Engine::Sdma, ns)).map_err(Cause::from)
+            }
+        }
+    }
+}
+
+/// Byte view of a word buffer.
+trait BytesMut {
+    fn bytes_mut(&mut self) -> &mut [u8];
+}
+
+impl<const N: usize> BytesMut for [u64; N] {
+    fn bytes_mut(&mut self) -> &mut [u8] {
+        // SAFETY: integers are plain bytes, all bit patterns are valid, and the slice covers the array.
+        unsafe { std::slice::from_raw_parts_mut(self.as_mut_ptr().cast(), N * 8) }
+    }
+}

@@ -1,0 +1,225 @@
+//! The scheduler of a die: one thread that takes entries from the queues, runs the cheap ones, hands the
+//! others to the worker pool, and sleeps when there is nothing to do.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use parking_lot::MutexGuard;
+use vinci_hw::sqe::Sqe;
+use vinci_hw::uapi::*;
+
+use crate::clock::Engine;
+use crate::device::Inner;
+use crate::die::Die;
+use crate::exec::{Step, Task};
+use crate::fault::{Cause, NO_CORE};
+use crate::queue::{Queue, Run, State};
+use vinci_hw::doorbell;
+
+/// How long the scheduler looks for work before it sleeps.
+const SPIN: Duration = Duration::from_micros(50);
+/// Passes over the queues between two looks at the clock.
+const PASSES_PER_CLOCK: u32 = 64;
+/// Entries taken from one queue before the next has its turn.
+const BATCH: u32 = 128;
+
+/// Runs until the device goes away.
+pub(crate) fn run(dev: &Arc<Inner>, die: &Die) {
+    let mut queues = Vec::new();
+    let mut version = u64::MAX;
+    let mut idle_since = None;
+    let mut passes = 0;
+    while !dev.stop.load(Ordering::Acquire) {
+        let now = die.queues_version.load(Ordering::Acquire);
+        if now != version {
+            version = now;
+            queues.clone_from(&die.queues.read());
+        }
+        if pass(dev, die, &queues) {
+            idle_since = None;
+            continue;
+        }
+        std::hint::spin_loop();
+        passes += 1;
+        if passes % PASSES_PER_CLOCK != 0 {
+            continue;
+        }
+        if idle_since.get_or_insert_with(Instant::now).elapsed() >= SPIN {
+            sleep(dev, die, &queues, version);
+            idle_since = None;
+        }
+    }
+}
+
+/// Looks at every queue once; whether any of them got on.
+fn pass(dev: &Arc<Inner>, die: &Die, queues: &[Arc<Queue>]) -> bool {
+    queues.iter().fold(false, |progress, q| advance(dev, die, q) | progress)
+}
+
+/// Sleeps until something is to be done.
+fn sleep(dev: &Arc<Inner>, die: &Die, queues: &[Arc<Queue>], version: u64) {
+    die.set_asleep(true);
+    queues.iter().for_each(|q| doorbell::announce_sleep(q.need_kick()));
+    let changed = die.queues_version.load(Ordering::Acquire) != version || dev.stop.load(Ordering::Acquire);
+    if !changed && !pass(dev, die, queues) {
+        match queues.iter().filter_map(|q| deadline(q)).min() {
+            None => std::thread::park(),
+            Some(at) => std::thread::park_timeout(at.saturating_duration_since(Instant::now())),
+        }
+    }
+    queues.iter().for_each(|q| doorbell::awake(q.need_kick()));
+    die.set_asleep(false);
+}
+
+fn deadline(q: &Queue) -> Option<Instant> {
+    match q.run.lock().state {
+        State::Waiting(limit) => limit,
+        State::Hung(limit) => Some(limit),
+        _ => None,
+    }
+}
+
+/// Does what can be done on one queue now; whether it got on.
+fn advance(dev: &Arc<Inner>, die: &Die, q: &Arc<Queue>) -> bool {
+    // Whoever holds the lock (a command, a worker that completes) wakes this thread afterwards.
+    let Some(mut run) = q.run.try_lock() else { return false };
+    match run.state {
+        State::Ready => {}
+        State::Waiting(limit) => match recheck(dev, q, &run, limit) {
+            Ok(Some(model_ns)) => {
+                run.state = State::Ready;
+                run.model_ns = run.model_ns.max(model_ns);
+                complete(die, q, &mut run, Engine::None, dev.costs.sync_ns());
+                alert(dev, q, &run);
+            }
+            Ok(None) => return false,
+            Err(cause) => return fault(dev, q, &mut run, &cause),
+        },
+        State::Hung(limit) if Instant::now() >= limit => {
+            let cause =
+                Cause { core: 0, ..Cause::new(DRM_VINCI_FAULT_TIMEOUT, "a kernel ran past its time limit") };
+            return fault(dev, q, &mut run, &cause);
+        }
+        _ => return false,
+    }
+    take_batch(dev, die, q, run)
+}
+
+/// Takes entries until the ring is empty, the batch is full or one does not complete here.
+fn take_batch(dev: &Arc<Inner>, die: &Die, q: &Arc<Queue>, mut run: MutexGuard<'_, Run>) -> bool {
+    let tail = doorbell::tail(q.doorbell_tail());
+    let waiting = tail.wrapping_sub(run.head);
+    if waiting == 0 {
+        return false;
+    }
+    if waiting > u64::from(q.setup.entries) {
+        let text = format!("the doorbell says {waiting} entries, the ring has {}", q.setup.entries);
+        return fault(dev, q, &mut run, &Cause::new(DRM_VINCI_FAULT_ENTRY, text));
+    }
+    let in_use = q.vm.enter();
+    for _ in 0..waiting.min(BATCH.into()) {
+        let sqe = q.fetch(run.head);
+        match dev.step(die, q, &sqe, run.model_ns) {
+            Ok(Step::Done(engine, ns)) => complete(die, q, &mut run, engine, ns),
+            Ok(Step::Joined(model_ns)) => {
+                run.model_ns = run.model_ns.max(model_ns);
+                complete(die, q, &mut run, Engine::None, dev.costs.sync_ns());
+            }
+            Ok(Step::Park(state)) => {
+                run.state = state;
+                if state == State::HostCall {
+                    dev.post_host_call(q.setup.queue, run.head + 1, vinci_hw::sqe::words(&sqe)[0]);
+                }
+                break;
+            }
+            Ok(Step::Offload(task)) => {
+                run.state = State::Running;
+                alert(dev, q, &run);
+                drop((in_use, run));
+                offload(dev, die.index, q, sqe, task);
+                return true;
+            }
+            Err(cause) => {
+                fault_at(dev, q, &mut run, &cause, &sqe);
+                return true;
+            }
+        }
+    }
+    drop(in_use);
+    alert(dev, q, &run);
+    true
+}
+
+fn recheck(dev: &Inner, q: &Queue, run: &Run, limit: Option<Instant>) -> Result<Option<u64>, Cause> {
+    let _use = q.vm.enter();
+    let held = dev.holds(q, &q.fetch(run.head))?;
+    match limit {
+        Some(at) if held.is_none() && Instant::now() >= at => {
+            Err(Cause::new(DRM_VINCI_FAULT_TIMEOUT, "a wait in the queue ran past its time limit"))
+        }
+        _ => Ok(held),
+    }
+}
+
+/// Completes the queue's next entry.
+fn complete(die: &Die, q: &Queue, run: &mut Run, engine: Engine, ns: u64) {
+    run.model_ns = die.timeline.charge(engine, run.model_ns, ns);
+    run.head += 1;
+    q.publish(run);
+    die.tasks.fetch_add(1, Ordering::Relaxed);
+}
+
+fn alert(dev: &Inner, q: &Queue, run: &Run) {
+    if q.alert(run) {
+        dev.host.interrupt(q.vector);
+    }
+}
+
+/// Hands an entry to the worker pool.
+fn offload(dev: &Arc<Inner>, die: u32, q: &Arc<Queue>, sqe: Sqe, task: Task) {
+    let (dev, q) = (dev.clone(), q.clone());
+    let pool = dev.pool().clone();
+    pool.spawn(move || {
+        let result = task.run(&q);
+        let die = &dev.dies[die as usize];
+        {
+            let mut run = q.run.lock();
+            // A reset waits for `Running` to end, so the state is still that.
+            run.state = State::Ready;
+            match result {
+                Ok((engine, ns)) => {
+                    complete(die, &q, &mut run, engine, ns);
+                    alert(&dev, &q, &run);
+                }
+                Err(cause) => fault_at(&dev, &q, &mut run, &cause, &sqe),
+            }
+        }
+        die.wake();
+    });
+}
+
+fn fault(dev: &Inner, q: &Queue, run: &mut Run, cause: &Cause) -> bool {
+    let sqe = q.fetch(run.head);
+    fault_at(dev, q, run, cause, &sqe);
+    true
+}
+
+/// Stops the queue and leaves a record.
+fn fault_at(dev: &Inner, q: &Queue, run: &mut Run, cause: &Cause, sqe: &Sqe) {
+    let mut cause = cause.clone();
+    if cause.core == NO_CORE && u32::from(sqe.opcode) == DRM_VINCI_OP_KERNEL {
+        cause.core = 0;
+    }
+    let record = cause.record(q.setup.queue, q.setup.die, run.head + 1, sqe, dev.wall_ns());
+    if cause.cause == DRM_VINCI_FAULT_ECC {
+        dev.dies[q.setup.die as usize].ecc_double.fetch_add(1, Ordering::Relaxed);
+    }
+    run.state = State::Faulted;
+    // The record is in the event ring before the state says that there is one.
+    dev.post_fault(record);
+    q.set_shared_state(DRM_VINCI_QUEUE_FAULTED);
+    if q.alert_any() {
+        dev.host.interrupt(q.vector);
+    }
+}
