@@ -1,0 +1,107 @@
+//! The admin queue, driver side: one command at a time.
+
+use vinci_hw::admin::{Command, Completion, Opcode, Outcome};
+use vinci_hw::regs::{PAGE_SIZE, Reg};
+
+use crate::errno::{Errno, Result};
+use crate::platform::{DmaMemory, Platform};
+
+/// Entries of both rings.
+const ENTRIES: u64 = 64;
+/// How long the device may take for a command.
+const LIMIT_NS: u64 = 60_000_000_000;
+
+/// The rings, and a page for what commands read and write.
+pub struct Admin<P: Platform> {
+    sq: P::Dma,
+    cq: P::Dma,
+    page: P::Dma,
+    count: u64,
+    dead: bool,
+}
+
+impl<P: Platform> Admin<P> {
+    /// Allocates the rings; [`Admin::start`] gives them to the device.
+    pub fn new(platform: &P) -> Result<Self> {
+        let alloc = || platform.alloc(PAGE_SIZE);
+        Ok(Self { sq: alloc()?, cq: alloc()?, page: alloc()?, count: 0, dead: false })
+    }
+
+    /// Sets up the registers of a disabled device.
+    pub fn start(&mut self, platform: &P) {
+        // SAFETY: the page is the driver's own; the device is disabled and does not write it.
+        unsafe { self.cq.ptr().write_bytes(0, self.cq.len() as usize) };
+        platform.write(Reg::AdminSq, self.sq.bus());
+        platform.write(Reg::AdminCq, self.cq.bus());
+        platform.write(Reg::AdminSize, ENTRIES);
+        (self.count, self.dead) = (0, false);
+    }
+
+    /// Bus address of a page that commands may read and write through [`Admin::page`].
+    pub fn page_bus(&self) -> u64 {
+        self.page.bus()
+    }
+
+    /// Reads what a command left in the page.
+    pub fn page<T: vinci_hw::uapi::Payload>(&self) -> T {
+        const { assert!(size_of::<T>() <= PAGE_SIZE as usize) };
+        // SAFETY: inside the page; a Payload is valid for every bit pattern.
+        unsafe { self.page.ptr().cast::<T>().read_unaligned() }
+    }
+
+    /// Prepares the page for a command.
+    pub fn set_page<T: vinci_hw::uapi::Payload>(&mut self, value: &T) {
+        const { assert!(size_of::<T>() <= PAGE_SIZE as usize) };
+        // SAFETY: inside the page, which no command uses now.
+        unsafe { self.page.ptr().cast::<T>().write_unaligned(*value) };
+    }
+
+    /// Executes a command; its result.
+    pub fn execute(&mut self, platform: &P, mut command: Command) -> Result<u64> {
+        if self.dead {
+            return Err(Errno::Io);
+        }
+        let slot = (self.count % ENTRIES) as usize;
+        command.tag = self.count as u16;
+        // SAFETY: `slot` is below the ring's length, and the device reads only up to the tail.
+        unsafe { self.sq.ptr().cast::<Command>().add(slot).write_volatile(command) };
+        platform.write(Reg::AdminTail, (slot as u64 + 1) % ENTRIES);
+        let phase = (self.count / ENTRIES).is_multiple_of(2);
+        // SAFETY: `slot` is below the ring's length.
+        let at = unsafe { self.cq.ptr().cast::<Completion>().add(slot) };
+        let mut started = None;
+        let done = loop {
+            // SAFETY: as above. The status is stored last, with release order.
+            let status =
+                unsafe { core::sync::atomic::AtomicU16::from_ptr((&raw mut (*at.as_ptr()).status).cast()) }
+                    .load(core::sync::atomic::Ordering::Acquire);
+            if (status & 1 != 0) == phase {
+                // SAFETY: as above; the entry is complete.
+                break unsafe { at.read_volatile() };
+            }
+            let now = platform.now_ns();
+            if now - *started.get_or_insert(now) > LIMIT_NS {
+                self.dead = true;
+                return Err(Errno::Io);
+            }
+            platform.pause();
+        };
+        self.count += 1;
+        match done.outcome() {
+            _ if done.tag != command.tag => Err(Errno::Proto),
+            Some(Outcome::Ok) => Ok(done.result),
+            Some(Outcome::Invalid) => Err(Errno::Inval),
+            Some(Outcome::BadId | Outcome::NotFound) => Err(Errno::NoEnt),
+            Some(Outcome::Overlap) => Err(Errno::Exist),
+            Some(Outcome::BusFault) => Err(Errno::Fault),
+            Some(Outcome::Busy) => Err(Errno::Busy),
+            Some(Outcome::NoResource) => Err(Errno::NoSpc),
+            None => Err(Errno::Proto),
+        }
+    }
+
+    /// Executes a command that has only an opcode and an id.
+    pub fn simple(&mut self, platform: &P, opcode: Opcode, id: u32) -> Result<u64> {
+        self.execute(platform, Command::new(opcode, id))
+    }
+}

@@ -1,0 +1,186 @@
+//! Buffer objects: create, pin, close, export, import, and what an mmap offset means.
+
+use vinci_hw::admin::{Command, Opcode};
+use vinci_hw::regs::PAGE_SIZE;
+use vinci_hw::uapi::*;
+
+use crate::driver::{Driver, Mapped};
+use crate::errno::{Errno, Result};
+use crate::object::{Backing, Buffer};
+use crate::platform::Platform;
+
+/// An mmap offset is a kind, an id and a byte offset: 4 + 28 + 32 bits... the byte offset takes the low 36
+/// bits, in which the largest object fits.
+const KIND_SHIFT: u32 = 60;
+const ID_SHIFT: u32 = 40;
+const OFFSET_MASK: u64 = (1 << ID_SHIFT) - 1;
+const ID_MASK: u64 = (1 << (KIND_SHIFT - ID_SHIFT)) - 1;
+const KIND_BUFFER: u64 = 1;
+const KIND_RING: u64 = 2;
+const KIND_DOORBELL: u64 = 3;
+const KIND_FENCE: u64 = 4;
+
+/// Where the parts of queue `id` are mapped: ring, doorbell, fence.
+pub(crate) fn queue_offsets(id: u32) -> (u64, u64, u64) {
+    let of = |kind| kind << KIND_SHIFT | u64::from(id) << ID_SHIFT;
+    (of(KIND_RING), of(KIND_DOORBELL), of(KIND_FENCE))
+}
+
+/// Where handle `handle` is mapped. The handle's generation does not fit; a stale offset finds the slot's new
+/// owner, which is the same file's.
+fn buffer_offset(handle: u32) -> u64 {
+    KIND_BUFFER << KIND_SHIFT | (u64::from(handle) & ID_MASK) << ID_SHIFT
+}
+
+impl<P: Platform> Driver<P> {
+    /// `DRM_IOCTL_VINCI_BO_CREATE`
+    pub(crate) fn buffer_create(&mut self, file: u32, a: &mut drm_vinci_bo_create) -> Result<()> {
+        if a.flags != 0 || a.size == 0 || a.size > 1 << 40 {
+            return Err(Errno::Inval);
+        }
+        self.file(file)?;
+        a.size = a.size.next_multiple_of(PAGE_SIZE);
+        let backing = match a.placement {
+            DRM_VINCI_PLACE_HBM => {
+                let hbm = self.hbm.get_mut(a.die as usize).ok_or(Errno::Inval)?;
+                let (block, foreign) = hbm.alloc(a.size, file)?;
+                if foreign && self.scrub(a.die, block.offset, block.size).is_err() {
+                    self.hbm[a.die as usize].free(block);
+                    return Err(Errno::Io);
+                }
+                self.file_mut(file)?.hbm[a.die as usize] += block.size;
+                Backing::Hbm { die: a.die, block, owner: file }
+            }
+            DRM_VINCI_PLACE_HOST if a.die == 0 => Backing::Host(self.platform.alloc(a.size)?),
+            _ => return Err(Errno::Inval),
+        };
+        a.handle = self.adopt(file, backing, a.size, false)?;
+        a.mmap_offset = buffer_offset(a.handle);
+        Ok(())
+    }
+
+    /// `DRM_IOCTL_VINCI_BO_USERPTR`
+    pub(crate) fn buffer_userptr(&mut self, file: u32, a: &mut drm_vinci_bo_userptr) -> Result<()> {
+        let aligned = (a.addr | a.size).is_multiple_of(PAGE_SIZE) && a.size != 0;
+        if !aligned || a.flags & !DRM_VINCI_USERPTR_READONLY != 0 || a.addr.checked_add(a.size).is_none() {
+            return Err(Errno::Inval);
+        }
+        self.file(file)?;
+        let readonly = a.flags & DRM_VINCI_USERPTR_READONLY != 0;
+        let pages = self.platform.pin(a.addr, a.size, readonly)?;
+        a.handle = self.adopt(file, Backing::User(pages), a.size, readonly)?;
+        Ok(())
+    }
+
+    /// Makes an object of `backing` and a handle of the object.
+    fn adopt(&mut self, file: u32, backing: Backing<P>, size: u64, readonly: bool) -> Result<u32> {
+        let hbm = match &backing {
+            Backing::Hbm { die, block, .. } => Some((*die, *block)),
+            _ => None,
+        };
+        let made = self.buffers.insert(Buffer { backing, size, refs: 1, readonly }).and_then(|id| {
+            self.file_mut(file)?.buffers.insert(id).inspect_err(|_| {
+                self.buffers.remove(id);
+            })
+        });
+        if let (Err(_), Some((die, block))) = (&made, hbm) {
+            self.hbm[die as usize].free(block);
+            self.file_mut(file)?.hbm[die as usize] -= block.size;
+        }
+        made
+    }
+
+    /// `DRM_IOCTL_VINCI_BO_INFO`
+    pub(crate) fn buffer_info(&mut self, file: u32, a: &mut drm_vinci_bo_info) -> Result<()> {
+        if a.pad != 0 {
+            return Err(Errno::Inval);
+        }
+        let b = self.buffers.get(self.buffer_id(file, a.handle)?).ok_or(Errno::NoEnt)?;
+        (a.placement, a.die) = match b.backing {
+            Backing::Hbm { die, .. } => (DRM_VINCI_PLACE_HBM, die),
+            Backing::Host(_) | Backing::User(_) => (DRM_VINCI_PLACE_HOST, 0),
+        };
+        (a.size, a.mmap_offset) = (b.size, buffer_offset(a.handle));
+        Ok(())
+    }
+
+    /// `DRM_IOCTL_GEM_CLOSE`
+    pub(crate) fn buffer_close(&mut self, file: u32, handle: u32) -> Result<()> {
+        let id = self.file_mut(file)?.buffers.remove(handle).ok_or(Errno::NoEnt)?;
+        self.buffer_put(id);
+        Ok(())
+    }
+
+    pub(crate) fn buffer_id(&self, file: u32, handle: u32) -> Result<u32> {
+        self.file(file)?.buffers.get(handle).copied().ok_or(Errno::NoEnt)
+    }
+
+    /// Takes a reference for something outside a file, such as an exported descriptor.
+    pub fn export(&mut self, file: u32, handle: u32) -> Result<u32> {
+        let id = self.buffer_id(file, handle)?;
+        self.buffers.get_mut(id).ok_or(Errno::NoEnt)?.refs += 1;
+        Ok(id)
+    }
+
+    /// Makes a handle of an object that was exported and still is.
+    pub fn import(&mut self, file: u32, id: u32) -> Result<u32> {
+        self.buffers.get_mut(id).ok_or(Errno::NoEnt)?.refs += 1;
+        self.file_mut(file).and_then(|f| f.buffers.insert(id)).inspect_err(|_| self.buffer_put(id))
+    }
+
+    /// Gives back what [`Driver::export`] took.
+    pub fn unexport(&mut self, id: u32) {
+        self.buffer_put(id);
+    }
+
+    /// Drops a reference; with the last one the memory goes.
+    pub(crate) fn buffer_put(&mut self, id: u32) {
+        let Some(b) = self.buffers.get_mut(id) else { return };
+        b.refs -= 1;
+        if b.refs != 0 {
+            return;
+        }
+        if let Some(Buffer { backing: Backing::Hbm { die, block, owner }, .. }) = self.buffers.remove(id) {
+            self.hbm[die as usize].free(block);
+            if let Some(f) = self.files.get_mut(owner) {
+                f.hbm[die as usize] -= block.size;
+            }
+        }
+    }
+
+    /// Overwrites HBM with zero.
+    pub(crate) fn scrub(&mut self, die: u32, offset: u64, len: u64) -> Result<()> {
+        let c = Command { arg: die, addr: offset, len, ..Command::new(Opcode::Scrub, 0) };
+        self.admin.execute(&self.platform, c).map(|_| ())
+    }
+
+    /// What `len` bytes at an mmap offset are. `Errno::Inval` beyond the object.
+    pub fn mapped(&self, file: u32, offset: u64, len: u64) -> Result<Mapped<'_, P::Dma>> {
+        let (kind, slot) = (offset >> KIND_SHIFT, (offset >> ID_SHIFT & ID_MASK) as u32);
+        let at = offset & OFFSET_MASK;
+        let end = at.checked_add(len).ok_or(Errno::Inval)?;
+        let inside = |size: u64| if len != 0 && end <= size { Ok(()) } else { Err(Errno::Inval) };
+        if kind == KIND_BUFFER {
+            let f = self.file(file)?;
+            let (_, &id) = f
+                .buffers
+                .iter()
+                .find(|(h, _)| u64::from(*h) & ID_MASK == u64::from(slot))
+                .ok_or(Errno::NoEnt)?;
+            let b = self.buffers.get(id).ok_or(Errno::NoEnt)?;
+            inside(b.size)?;
+            return match &b.backing {
+                Backing::Hbm { die, block, .. } => Ok(Mapped::Hbm(*die, block.offset + at)),
+                Backing::Host(dma) => Ok(Mapped::Dma(dma, at)),
+                Backing::User(_) => Err(Errno::Inval),
+            };
+        }
+        let q = self.queue(file, slot)?;
+        match kind {
+            KIND_RING => inside(crate::platform::DmaMemory::len(&q.ring)).map(|()| Mapped::Dma(&q.ring, at)),
+            KIND_FENCE => inside(PAGE_SIZE).map(|()| Mapped::Dma(&q.fence, at)),
+            KIND_DOORBELL => inside(PAGE_SIZE).map(|()| Mapped::Doorbell(slot)),
+            _ => Err(Errno::Inval),
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! What files own: buffer objects, address spaces, queues.
+
+use alloc::collections::VecDeque;
+
+use vinci_hw::uapi::*;
+
+use crate::hbm::Block;
+use crate::platform::{DmaMemory, PinnedMemory, Platform};
+use crate::slab::Slab;
+use crate::tree::Tree;
+
+/// Memory behind a buffer object.
+pub enum Backing<P: Platform> {
+    /// HBM of a die.
+    Hbm {
+        /// Die.
+        die: u32,
+        /// Where.
+        block: Block,
+        /// File that it is counted for.
+        owner: u32,
+    },
+    /// Host memory.
+    Host(P::Dma),
+    /// The caller's pages.
+    User(P::Pinned),
+}
+
+/// A buffer object; lives while a handle, a mapping or an export refers to it.
+pub struct Buffer<P: Platform> {
+    /// Memory.
+    pub backing: Backing<P>,
+    /// Bytes.
+    pub size: u64,
+    /// Handles, mappings and exports.
+    pub refs: u32,
+    /// Map without write permission only.
+    pub readonly: bool,
+}
+
+impl<P: Platform> Buffer<P> {
+    /// Piece of the memory from `offset` on: what to map, and how many bytes of it lie together.
+    pub fn piece(&self, offset: u64) -> Option<(Place, u64)> {
+        match &self.backing {
+            Backing::Hbm { die, block, .. } => {
+                Some((Place::Hbm(*die, block.offset + offset), self.size.checked_sub(offset)?))
+            }
+            Backing::Host(dma) => Some((Place::Host(dma.bus() + offset), self.size.checked_sub(offset)?)),
+            Backing::User(pages) => {
+                let mut at = 0;
+                for &(bus, len) in pages.segments() {
+                    if offset < at + len {
+                        return Some((Place::Host(bus + (offset - at)), at + len - offset));
+                    }
+                    at += len;
+                }
+                None
+            }
+        }
+    }
+}
+
+/// Where a piece of a buffer is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// Die and offset.
+    Hbm(u32, u64),
+    /// Bus address.
+    Host(u64),
+}
+
+/// A mapping of an address space.
+#[derive(Clone, Copy)]
+pub struct Mapping {
+    /// Bytes.
+    pub len: u64,
+    /// Buffer object.
+    pub buffer: u32,
+    /// Offset into it.
+    pub offset: u64,
+    /// `DRM_VINCI_MAP_*`.
+    pub flags: u32,
+}
+
+/// An address space.
+#[derive(Default)]
+pub struct Vm {
+    /// Its number in the device.
+    pub hw: u32,
+    /// Mappings by device address.
+    pub maps: Tree<Mapping>,
+    /// Queues that use it.
+    pub queues: u32,
+    /// Enabled peers: bit `to` of element `from`.
+    pub peers: [u8; 8],
+}
+
+/// A queue.
+pub struct Queue<P: Platform> {
+    /// File that made it.
+    pub file: u32,
+    /// Its address space in that file.
+    pub vm: u32,
+    /// Die.
+    pub die: u32,
+    /// Entries.
+    pub ring: P::Dma,
+    /// See [`drm_vinci_queue_fence`].
+    pub fence: P::Dma,
+    /// The record of its last fault.
+    pub fault: Option<drm_vinci_fault>,
+    /// The device no longer knows it.
+    pub gone: bool,
+}
+
+/// An open file.
+pub struct File {
+    /// Process.
+    pub pid: u32,
+    /// Its name.
+    pub name: [u8; 32],
+    /// Buffer objects by handle.
+    pub buffers: Slab<u32>,
+    /// Address spaces.
+    pub vms: Slab<Vm>,
+    /// Numbers of its queues are in the device's table.
+    pub queues: u32,
+    /// HBM bytes it holds.
+    pub hbm: [u64; 8],
+    /// What it has not read yet.
+    pub events: VecDeque<drm_vinci_event>,
+    /// Events it was too slow for.
+    pub lost: u64,
+}

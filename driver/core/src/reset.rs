@@ -1,0 +1,68 @@
+//! Resets of a die and of the function. (A queue's own reset is in `queues`.)
+
+use core::sync::atomic::Ordering;
+
+use vinci_hw::admin::Opcode;
+use vinci_hw::regs::{RESET_DIE, RESET_FUNCTION, Reg};
+use vinci_hw::uapi::*;
+
+use crate::driver::Driver;
+use crate::errno::{Errno, Result};
+use crate::fallible::TryPush;
+use crate::platform::Platform;
+
+impl<P: Platform> Driver<P> {
+    /// `DRM_IOCTL_VINCI_RESET`: the queues concerned are lost, HBM is zero, files hear of it; address spaces
+    /// and buffer objects stay.
+    pub(crate) fn reset(&mut self, a: &drm_vinci_reset) -> Result<()> {
+        let die = match a.scope {
+            DRM_VINCI_RESET_DIE if (a.die as usize) < self.dies.len() => Some(a.die),
+            DRM_VINCI_RESET_FUNCTION if a.die == 0 => None,
+            _ => return Err(Errno::Inval),
+        };
+        self.platform.write(Reg::Reset, die.map_or(RESET_FUNCTION, |d| RESET_DIE | u64::from(d)));
+        while self.platform.read(Reg::Reset) != 0 {
+            self.platform.pause();
+        }
+        for id in 0..self.queues.len() {
+            let Some(q) = self.queues[id].as_mut().filter(|q| die.is_none_or(|d| d == q.die)) else {
+                continue;
+            };
+            q.state().store(DRM_VINCI_QUEUE_LOST, Ordering::Release);
+            q.gone |= die.is_none();
+            self.platform.wake_queue(id as u32);
+        }
+        let brought_up = if die.is_none() { self.bring_back() } else { Ok(()) };
+        let mut event = drm_vinci_event::zeroed();
+        (event.type_, event.queue_id) = (DRM_VINCI_EVENT_RESET, die.unwrap_or(u32::MAX));
+        self.broadcast(event);
+        brought_up
+    }
+
+    /// After a function reset the device knows nothing: tells it the address spaces again.
+    fn bring_back(&mut self) -> Result<()> {
+        self.start()?;
+        let mut spaces = alloc::vec::Vec::new();
+        for (file, f) in self.files.iter() {
+            for (vm, v) in f.vms.iter() {
+                spaces.try_push((file, vm, v.hw, v.peers))?;
+            }
+        }
+        for (file, vm, hw, peers) in spaces {
+            self.admin.simple(&self.platform, Opcode::VmCreate, hw)?;
+            let mut maps = alloc::vec::Vec::new();
+            for (va, m) in self.vm(file, vm)?.maps.iter() {
+                maps.try_push((va, *m))?;
+            }
+            for (va, m) in maps {
+                self.hw_map(hw, va, &m)?;
+            }
+            for (from, mask) in peers.into_iter().enumerate() {
+                for to in (0..8).filter(|to| mask & 1 << to != 0) {
+                    self.hw_peer(hw, from as u32, to, true)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,287 @@
+//! The process as the device's host: its memory by bus address, and its interrupts.
+//!
+//! A bus address is an address of this process. The device may reach what the driver allocated or pinned,
+//! and nothing else.
+
+use std::collections::BTreeMap;
+use std::ptr::NonNull;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Instant;
+
+use parking_lot::{Condvar, Mutex, RwLock};
+use vinci_core::{DmaMemory, Errno, PinnedMemory, Platform};
+use vinci_device::{Device, HostBus, VECTORS};
+use vinci_hw::regs::{PAGE_SIZE, Reg, VECTOR_ADMIN, queue_vector};
+
+/// Somebody may sleep on it; waking costs nothing while nobody does.
+#[derive(Default)]
+pub(crate) struct Bell {
+    rings: Mutex<u64>,
+    rung: Condvar,
+}
+
+impl Bell {
+    pub(crate) fn ring(&self) {
+        *self.rings.lock() += 1;
+        self.rung.notify_all();
+    }
+
+    /// Rings so far; to be read before the condition is looked at.
+    pub(crate) fn heard(&self) -> u64 {
+        *self.rings.lock()
+    }
+
+    /// Sleeps until it has rung more often than `heard`; `false` if `deadline` came first.
+    pub(crate) fn wait(&self, heard: u64, deadline: Option<Instant>) -> bool {
+        let mut rings = self.rings.lock();
+        while *rings == heard {
+            match deadline {
+                None => self.rung.wait(&mut rings),
+                Some(at) if self.rung.wait_until(&mut rings, at).timed_out() => return *rings != heard,
+                Some(_) => {}
+            }
+        }
+        true
+    }
+}
+
+/// Memory that the device may reach, and who waits for its interrupts.
+pub(crate) struct Host {
+    /// Reachable memory: first byte to (length, times registered).
+    ranges: RwLock<BTreeMap<u64, (u64, u32)>>,
+    /// By vector; vector 0 is events.
+    pub(crate) bells: Vec<Bell>,
+    /// Vector 0 fired and nobody has drained the event ring since.
+    pub(crate) events_pending: AtomicBool,
+    /// Bytes pinned.
+    pinned: AtomicU64,
+    born: Instant,
+}
+
+impl Host {
+    pub(crate) fn new() -> Self {
+        Self {
+            ranges: RwLock::default(),
+            bells: (0..VECTORS).map(|_| Bell::default()).collect(),
+            events_pending: AtomicBool::new(false),
+            pinned: AtomicU64::new(0),
+            born: Instant::now(),
+        }
+    }
+
+    fn allow(&self, addr: u64, len: u64) {
+        let mut ranges = self.ranges.write();
+        // The same pages may be pinned several times, at different lengths.
+        let entry = ranges.entry(addr).or_insert((len, 0));
+        entry.0 = entry.0.max(len);
+        entry.1 += 1;
+    }
+
+    fn forbid(&self, addr: u64) {
+        let mut ranges = self.ranges.write();
+        if let Some(entry) = ranges.get_mut(&addr) {
+            entry.1 -= 1;
+            if entry.1 == 0 {
+                ranges.remove(&addr);
+            }
+        }
+    }
+
+    /// The bell of a queue's completions.
+    pub(crate) fn queue_bell(&self, queue: u32) -> &Bell {
+        &self.bells[usize::from(queue_vector(queue, VECTORS))]
+    }
+}
+
+impl HostBus for Host {
+    fn translate(&self, bus: u64, len: u64) -> Option<NonNull<u8>> {
+        let end = bus.checked_add(len)?;
+        let ranges = self.ranges.read();
+        // Pinned ranges may overlap, so the nearest one below need not be the one that covers.
+        let covers = ranges.range(..=bus).rev().take(64).any(|(&start, &(size, _))| end <= start + size);
+        NonNull::new(bus as *mut u8).filter(|_| covers)
+    }
+
+    fn interrupt(&self, vector: u16) {
+        if vector == VECTOR_ADMIN {
+            self.events_pending.store(true, Ordering::Release);
+        }
+        if let Some(bell) = self.bells.get(usize::from(vector)) {
+            bell.ring();
+        }
+    }
+}
+
+/// Memory of this process that the device reaches, made by mmap.
+pub struct HostMemory {
+    ptr: NonNull<u8>,
+    len: usize,
+    host: Arc<Host>,
+}
+
+// SAFETY: an address and its length; what is done through the address is up to who does it.
+unsafe impl Send for HostMemory {}
+// SAFETY: as above.
+unsafe impl Sync for HostMemory {}
+
+impl HostMemory {
+    fn new(bytes: u64, host: &Arc<Host>) -> Result<Self, Errno> {
+        let len = usize::try_from(bytes).map_err(|_| Errno::NoMem)?;
+        // SAFETY: a fresh anonymous mapping at an address of the kernel's choice.
+        let p = unsafe {
+            libc::mmap(
+                std::ptr::null_mut(),
+                len,
+                libc::PROT_READ | libc::PROT_WRITE,
+                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE,
+                -1,
+                0,
+            )
+        };
+        if p == libc::MAP_FAILED {
+            return Err(Errno::NoMem);
+        }
+        let ptr = NonNull::new(p.cast()).ok_or(Errno::NoMem)?;
+        host.allow(ptr.as_ptr() as u64, bytes);
+        Ok(Self { ptr, len, host: host.clone() })
+    }
+}
+
+impl Drop for HostMemory {
+    fn drop(&mut self) {
+        self.host.forbid(self.ptr.as_ptr() as u64);
+        // SAFETY: this mapping was made in `new` and nobody may use it after the owner is gone.
+        unsafe { libc::munmap(self.ptr.as_ptr().cast(), self.len) };
+    }
+}
+
+/// [`HostMemory`] shared between the driver and those who mapped it.
+#[derive(Clone)]
+pub struct Dma(pub(crate) Arc<HostMemory>);
+
+impl DmaMemory for Dma {
+    fn bus(&self) -> u64 {
+        self.0.ptr.as_ptr() as u64
+    }
+
+    fn ptr(&self) -> NonNull<u8> {
+        self.0.ptr
+    }
+
+    fn len(&self) -> u64 {
+        self.0.len as u64
+    }
+}
+
+/// Pages of this process that the device may reach.
+pub struct Pinned {
+    segment: [(u64, u64); 1],
+    host: Arc<Host>,
+}
+
+impl PinnedMemory for Pinned {
+    fn segments(&self) -> &[(u64, u64)] {
+        &self.segment
+    }
+}
+
+impl Drop for Pinned {
+    fn drop(&mut self) {
+        self.host.forbid(self.segment[0].0);
+        self.host.pinned.fetch_sub(self.segment[0].1, Ordering::Relaxed);
+    }
+}
+
+/// The driver's surroundings in a process.
+pub(crate) struct Process {
+    pub(crate) device: Arc<Device>,
+    pub(crate) host: Arc<Host>,
+}
+
+impl Platform for Process {
+    type Dma = Dma;
+    type Pinned = Pinned;
+
+    fn read(&self, reg: Reg) -> u64 {
+        self.device.read(reg as u64)
+    }
+
+    fn write(&self, reg: Reg, value: u64) {
+        self.device.write(reg as u64, value);
+    }
+
+    fn alloc(&self, bytes: u64) -> Result<Dma, Errno> {
+        HostMemory::new(bytes, &self.host).map(|m| Dma(Arc::new(m)))
+    }
+
+    fn pin(&self, addr: u64, bytes: u64, readonly: bool) -> Result<Pinned, Errno> {
+        check_mapped(addr, bytes, readonly)?;
+        self.host.allow(addr, bytes);
+        self.host.pinned.fetch_add(bytes, Ordering::Relaxed);
+        Ok(Pinned { segment: [(addr, bytes)], host: self.host.clone() })
+    }
+
+    fn pause(&self) {
+        std::thread::yield_now();
+    }
+
+    fn now_ns(&self) -> u64 {
+        self.host.born.elapsed().as_nanos() as u64
+    }
+
+    fn wake_queue(&self, queue: u32) {
+        self.host.queue_bell(queue).ring();
+    }
+
+    fn wake_file(&self, _file: u32) {
+        self.host.bells[usize::from(VECTOR_ADMIN)].ring();
+    }
+}
+
+/// Whether a range can be accessed, as the kernel would find when it pins the pages. A hole is always found;
+/// pages without permission are looked for at both ends of a long range only, because asking for each one costs
+/// as much as a tenth of copying it.
+fn check_mapped(addr: u64, bytes: u64, readonly: bool) -> Result<(), Errno> {
+    let mut resident = [0u8; 4096];
+    let step = resident.len() as u64 * PAGE_SIZE;
+    let mut at = addr;
+    while at < addr + bytes {
+        let len = step.min(addr + bytes - at);
+        // SAFETY: the answer has a byte for each page of the range; the range itself is only looked up.
+        let r = unsafe { libc::mincore(at as *mut libc::c_void, len as usize, resident.as_mut_ptr()) };
+        if r != 0 {
+            return Err(Errno::Fault);
+        }
+        at += len;
+    }
+    let advice = if readonly { libc::MADV_POPULATE_READ } else { libc::MADV_POPULATE_WRITE };
+    let accessible = |at: u64, len: u64| {
+        // SAFETY: faults pages in and changes nothing else; a bad range is an error, not a fault.
+        let r = unsafe { libc::madvise(at as *mut libc::c_void, len as usize, advice) };
+        // Kernels before 5.14 do not know the advice.
+        r == 0 || std::io::Error::last_os_error().raw_os_error() == Some(libc::EINVAL)
+    };
+    let ok = if bytes <= 1 << 20 {
+        accessible(addr, bytes)
+    } else {
+        accessible(addr, PAGE_SIZE) && accessible(addr + bytes - PAGE_SIZE, PAGE_SIZE)
+    };
+    if ok { Ok(()) } else { Err(Errno::Fault) }
+}
+
+/// Takes the device's address range out of this process's, once, so that a device pointer which a program
+/// dereferences by mistake faults, as it does with a real card, and never finds something else.
+pub(crate) fn reserve_device_addresses() {
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    ONCE.call_once(|| {
+        let (base, size) = (vinci_core::VA_BASE as usize, vinci_core::VA_SIZE as usize);
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | libc::MAP_FIXED_NOREPLACE;
+        // SAFETY: the range is given up by the kernel only if nothing is mapped there.
+        let p = unsafe { libc::mmap(base as *mut libc::c_void, size, libc::PROT_NONE, flags, -1, 0) };
+        if p == libc::MAP_FAILED {
+            let e = std::io::Error::last_os_error();
+            log::warn!("device addresses {base:#x}..{:#x} could not be reserved: {e}", base + size);
+        }
+    });
+}

@@ -1,0 +1,253 @@
+//! The embedded home end to end: requests, rings and memory as a runtime uses them.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::Instant;
+
+use vinci_device::Profile;
+use vinci_driver::uapi::*;
+use vinci_driver::{Embedded, Errno, Handle, Mapping};
+use vinci_hw::{doorbell, sqe};
+
+const RW: u32 = DRM_VINCI_MAP_READ | DRM_VINCI_MAP_WRITE;
+const MIB: u64 = 1 << 20;
+
+struct Queue {
+    dev: Handle,
+    id: u32,
+    ring: Mapping,
+    bell: Mapping,
+    fence: Mapping,
+    tail: u64,
+}
+
+impl Queue {
+    fn new(dev: &Handle, vm: u32, die: u32) -> Self {
+        let q = dev.queue_create(vm, die, 3, 256).unwrap();
+        let (ring, bell) =
+            (dev.mmap(q.ring_offset, 256 * 64).unwrap(), dev.mmap(q.doorbell_offset, 4096).unwrap());
+        let fence = dev.mmap(q.fence_offset, 4096).unwrap();
+        Self { dev: dev.clone(), id: q.queue_id, ring, bell, fence, tail: 0 }
+    }
+
+    fn submit(&mut self, sqe: sqe::Sqe) {
+        // SAFETY: the mappings are as large as the contract says.
+        unsafe {
+            self.ring.ptr().cast::<sqe::Sqe>().add((self.tail % 256) as usize).write_volatile(sqe);
+            self.tail += 1;
+            let bell = self.bell.ptr().cast::<drm_vinci_queue_doorbell>().as_ptr();
+            let (tail, kick) =
+                (AtomicU64::from_ptr(&raw mut (*bell).tail), AtomicU32::from_ptr(&raw mut (*bell).need_kick));
+            if doorbell::ring(tail, kick, self.tail) {
+                self.dev.queue_kick(self.id).unwrap();
+            }
+        }
+    }
+
+    fn wait(&self) -> Result<(), Errno> {
+        self.dev.wait(self.id, self.tail, 10_000_000_000)
+    }
+
+    fn completed(&self) -> u64 {
+        // SAFETY: the first word of the fence page.
+        unsafe { AtomicU64::from_ptr(self.fence.ptr().cast().as_ptr()) }.load(Ordering::Acquire)
+    }
+}
+
+fn open() -> (Embedded, Handle) {
+    let e = Embedded::new(Profile::by_name("910c").unwrap()).unwrap();
+    let h = Handle::new(Arc::new(e.reopen().unwrap()));
+    (e, h)
+}
+
+#[test]
+fn says_what_it_is() {
+    let (_e, dev) = open();
+    let info = dev.device_info().unwrap();
+    assert_eq!((info.die_count, info.home, info.page_size), (2, DRM_VINCI_HOME_EMBEDDED, 4096));
+    assert_eq!(dev.die_info(1).unwrap().aic_cores, 24);
+    assert_eq!(dev.die_info(2).unwrap_err(), Errno::NoEnt);
+    assert!(dev.kernel("nop").unwrap().kernel != 0);
+    assert_eq!(dev.kernel("no such kernel").unwrap_err(), Errno::NoEnt);
+    assert_eq!(dev.process(0).unwrap().pid, std::process::id());
+}
+
+#[test]
+fn copies_through_hbm_and_sleeps_on_the_fence() {
+    let (_e, dev) = open();
+    let base = dev.device_info().unwrap().va_base;
+    let vm = dev.vm_create().unwrap();
+    let host = dev.bo_create(8 * MIB, DRM_VINCI_PLACE_HOST, 0).unwrap();
+    let hbm = dev.bo_create(8 * MIB, DRM_VINCI_PLACE_HBM, 1).unwrap();
+    dev.vm_map(vm, host.handle, 0, base, host.size, RW).unwrap();
+    dev.vm_map(vm, hbm.handle, 0, base + 64 * MIB, hbm.size, RW).unwrap();
+    assert_eq!(dev.vm_map(vm, hbm.handle, 0, base + 65 * MIB, MIB, RW).unwrap_err(), Errno::Exist);
+    let map = dev.mmap(host.mmap_offset, host.size).unwrap();
+    assert_eq!(dev.mmap(host.mmap_offset, host.size + 1).err(), Some(Errno::Inval));
+    let mut q = Queue::new(&dev, vm, 1);
+    // SAFETY: inside the mapping; the queue is idle whenever it is looked at.
+    unsafe {
+        map.ptr().write_bytes(0x5a, host.size as usize);
+        q.submit(sqe::copy(base + 64 * MIB, base, 8 * MIB));
+        q.submit(sqe::fill(base, 8 * MIB, 0));
+        q.submit(sqe::copy(base + MIB, base + 64 * MIB, 2 * MIB));
+        q.wait().unwrap();
+        assert_eq!((map.ptr().add(MIB as usize).read(), map.ptr().read()), (0x5a, 0));
+    }
+    dev.vm_unmap(vm, base + 64 * MIB, 8 * MIB).unwrap();
+    dev.bo_close(hbm.handle).unwrap();
+    assert_eq!(dev.bo_close(hbm.handle).unwrap_err(), Errno::NoEnt);
+    assert_eq!(dev.telemetry(1).unwrap().hbm_used, 0);
+    assert_eq!(dev.vm_destroy(vm).unwrap_err(), Errno::Busy);
+    dev.queue_destroy(q.id).unwrap();
+    dev.vm_destroy(vm).unwrap();
+}
+
+#[test]
+fn a_fault_is_recorded_and_reset() {
+    let (_e, dev) = open();
+    let base = dev.device_info().unwrap().va_base;
+    let vm = dev.vm_create().unwrap();
+    let (mut bad, mut good) = (Queue::new(&dev, vm, 0), Queue::new(&dev, vm, 0));
+    bad.submit(sqe::fill(base + 4096, 64, 1));
+    assert_eq!(bad.wait().unwrap_err(), Errno::Io);
+    let q = dev.queue_query(bad.id).unwrap();
+    assert_eq!(
+        (q.state, q.fault.cause, q.fault.address),
+        (DRM_VINCI_QUEUE_FAULTED, DRM_VINCI_FAULT_ADDRESS, base + 4096)
+    );
+    good.submit(sqe::placeholder());
+    good.wait().unwrap();
+    assert_eq!(dev.event_read(0).unwrap().0.type_, DRM_VINCI_EVENT_FAULT);
+    assert_eq!(dev.event_read(0).unwrap_err(), Errno::Time);
+    assert_eq!(dev.queue_reset(bad.id).unwrap(), 1);
+    bad.submit(sqe::placeholder());
+    bad.wait().unwrap();
+}
+
+#[test]
+fn waits_time_out_and_go_on() {
+    let (_e, dev) = open();
+    let base = dev.device_info().unwrap().va_base;
+    let vm = dev.vm_create().unwrap();
+    let host = dev.bo_create(4096, DRM_VINCI_PLACE_HOST, 0).unwrap();
+    dev.vm_map(vm, host.handle, 0, base, 4096, RW).unwrap();
+    let word = dev.mmap(host.mmap_offset, 4096).unwrap();
+    let mut q = Queue::new(&dev, vm, 0);
+    q.submit(sqe::event_wait(base, 1, 0));
+    let start = Instant::now();
+    assert_eq!(dev.wait(q.id, 1, 20_000_000).unwrap_err(), Errno::Time);
+    assert!(start.elapsed().as_millis() >= 20);
+    // SAFETY: the word lies in the mapping and is shared, so it is stored as an atomic.
+    unsafe { AtomicU64::from_ptr(word.ptr().cast().as_ptr()) }.store(1, Ordering::Release);
+    dev.queue_kick(q.id).unwrap();
+    q.wait().unwrap();
+    assert_eq!(q.completed(), 1);
+}
+
+#[test]
+fn files_cannot_name_each_others_objects() {
+    let (e, a) = open();
+    let b = Handle::new(Arc::new(e.reopen().unwrap()));
+    let base = a.device_info().unwrap().va_base;
+    let (vm_a, vm_b) = (a.vm_create().unwrap(), b.vm_create().unwrap());
+    let bo = a.bo_create(MIB, DRM_VINCI_PLACE_HBM, 0).unwrap();
+    let q = Queue::new(&a, vm_a, 0);
+    assert_eq!(b.bo_info(bo.handle).unwrap_err(), Errno::NoEnt);
+    assert_eq!(b.vm_map(vm_b, bo.handle, 0, base, MIB, RW).unwrap_err(), Errno::NoEnt);
+    assert_eq!(b.queue_kick(q.id).unwrap_err(), Errno::NoEnt);
+    assert_eq!(b.queue_destroy(q.id).unwrap_err(), Errno::NoEnt);
+    assert_eq!(b.wait(q.id, 0, 0).unwrap_err(), Errno::NoEnt);
+    assert!(b.mmap(bo.mmap_offset, 4096).is_err());
+}
+
+#[test]
+fn closing_a_file_takes_everything_and_leaves_nothing_behind() {
+    let (e, a) = open();
+    let base = a.device_info().unwrap().va_base;
+    let vm = a.vm_create().unwrap();
+    let bo = a.bo_create(MIB, DRM_VINCI_PLACE_HBM, 0).unwrap();
+    a.vm_map(vm, bo.handle, 0, base, MIB, RW).unwrap();
+    let mut q = Queue::new(&a, vm, 0);
+    q.submit(sqe::fill(base, MIB, 0x77));
+    q.wait().unwrap();
+    drop((q, a));
+    let b = Handle::new(Arc::new(e.reopen().unwrap()));
+    assert_eq!(b.telemetry(0).unwrap().hbm_used, 0);
+    let bo = b.bo_create(MIB, DRM_VINCI_PLACE_HBM, 0).unwrap();
+    let map = b.mmap(bo.mmap_offset, MIB).unwrap();
+    // SAFETY: inside the mapping, which only this test uses.
+    let bytes = unsafe { std::slice::from_raw_parts(map.ptr().as_ptr(), MIB as usize) };
+    assert!(bytes.iter().all(|&x| x == 0), "the other file's data must be gone");
+}
+
+#[test]
+fn user_pages_are_reached_and_holes_are_refused() {
+    let (_e, dev) = open();
+    let base = dev.device_info().unwrap().va_base;
+    let vm = dev.vm_create().unwrap();
+    let layout = std::alloc::Layout::from_size_align(16384, 4096).unwrap();
+    // SAFETY: the layout is not empty.
+    let p = unsafe { std::alloc::alloc_zeroed(layout) };
+    let handle = dev.bo_userptr(p as u64, 16384, false).unwrap();
+    dev.vm_map(vm, handle, 0, base, 16384, RW).unwrap();
+    let mut q = Queue::new(&dev, vm, 0);
+    q.submit(sqe::fill(base + 100, 16000, 9));
+    q.wait().unwrap();
+    // SAFETY: allocated above; the queue is idle.
+    assert_eq!(unsafe { (p.add(99).read(), p.add(100).read()) }, (0, 9));
+    assert_eq!(
+        dev.bo_userptr(base, 4096 * 4, false).unwrap_err(),
+        Errno::Fault,
+        "nothing is mapped at device addresses... as memory"
+    );
+    assert_eq!(dev.bo_userptr(p as u64 + 1, 4096, false).unwrap_err(), Errno::Inval);
+    dev.bo_close(handle).unwrap();
+    q.submit(sqe::fill(base, 8, 1));
+    q.wait().expect("the mapping keeps the object");
+    dev.vm_unmap(vm, base, 16384).unwrap();
+    q.submit(sqe::fill(base, 8, 1));
+    assert_eq!(q.wait().unwrap_err(), Errno::Io);
+    // SAFETY: allocated above with this layout; unmapped, so the device no longer reaches it.
+    unsafe { std::alloc::dealloc(p, layout) };
+}
+
+#[test]
+fn resets_lose_queues_and_keep_address_spaces() {
+    let (_e, dev) = open();
+    let base = dev.device_info().unwrap().va_base;
+    let vm = dev.vm_create().unwrap();
+    for die in 0..2 {
+        let bo = dev.bo_create(MIB, DRM_VINCI_PLACE_HBM, die).unwrap();
+        dev.vm_map(vm, bo.handle, 0, base + u64::from(die) * MIB, MIB, RW).unwrap();
+    }
+    let (a, mut b) = (Queue::new(&dev, vm, 0), Queue::new(&dev, vm, 1));
+    dev.reset_die(0).unwrap();
+    assert_eq!(dev.wait(a.id, 1, -1).unwrap_err(), Errno::NoDev);
+    b.submit(sqe::fill(base + MIB, 64, 1));
+    b.wait().unwrap();
+    assert_eq!(dev.event_read(0).unwrap().0.type_, DRM_VINCI_EVENT_RESET);
+    dev.reset_function().unwrap();
+    assert_eq!(dev.wait(b.id, 99, -1).unwrap_err(), Errno::NoDev);
+    dev.queue_destroy(a.id).unwrap();
+    dev.queue_destroy(b.id).unwrap();
+    let mut c = Queue::new(&dev, vm, 0);
+    c.submit(sqe::fill(base, MIB, 1));
+    c.wait().expect("the address space is back");
+}
+
+#[test]
+fn malloc_and_free_are_fast_enough_to_see() {
+    let (_e, dev) = open();
+    let base = dev.device_info().unwrap().va_base;
+    let vm = dev.vm_create().unwrap();
+    let start = Instant::now();
+    for _ in 0..1000 {
+        let bo = dev.bo_create(MIB, DRM_VINCI_PLACE_HBM, 0).unwrap();
+        dev.vm_map(vm, bo.handle, 0, base, MIB, RW).unwrap();
+        dev.bo_close(bo.handle).unwrap();
+        dev.vm_unmap(vm, base, MIB).unwrap();
+    }
+    println!("BO_CREATE + VM_MAP + GEM_CLOSE + VM_UNMAP: {:?}", start.elapsed() / 1000);
+    assert_eq!(dev.telemetry(0).unwrap().hbm_used, 0);
+}
