@@ -255,19 +255,28 @@ fn check_mapped(addr: u64, bytes: u64, readonly: bool) -> Result<(), Errno> {
         }
         at += len;
     }
-    let advice = if readonly { libc::MADV_POPULATE_READ } else { libc::MADV_POPULATE_WRITE };
-    let accessible = |at: u64, len: u64| {
-        // SAFETY: faults pages in and changes nothing else; a bad range is an error, not a fault.
-        let r = unsafe { libc::madvise(at as *mut libc::c_void, len as usize, advice) };
-        // Kernels before 5.14 do not know the advice.
-        r == 0 || std::io::Error::last_os_error().raw_os_error() == Some(libc::EINVAL)
-    };
     let ok = if bytes <= 1 << 20 {
-        accessible(addr, bytes)
+        populates(addr, bytes, readonly)
     } else {
-        accessible(addr, PAGE_SIZE) && accessible(addr + bytes - PAGE_SIZE, PAGE_SIZE)
+        populates(addr, PAGE_SIZE, readonly) && populates(addr + bytes - PAGE_SIZE, PAGE_SIZE, readonly)
     };
-    if ok { Ok(()) } else { Err(Errno::Fault) }
+    if ok || !can_populate() { Ok(()) } else { Err(Errno::Fault) }
+}
+
+/// Faults pages in; whether the process may access them all.
+fn populates(addr: u64, bytes: u64, readonly: bool) -> bool {
+    let advice = if readonly { libc::MADV_POPULATE_READ } else { libc::MADV_POPULATE_WRITE };
+    // SAFETY: changes no content; a bad range is an error, not a fault.
+    unsafe { libc::madvise(addr as *mut libc::c_void, bytes as usize, advice) == 0 }
+}
+
+/// Kernels before 5.14 do not know the advice.
+fn can_populate() -> bool {
+    static KNOWN: std::sync::OnceLock<bool> = std::sync::OnceLock::new();
+    *KNOWN.get_or_init(|| {
+        let here = 0u8;
+        populates(&raw const here as u64 & !(PAGE_SIZE - 1), PAGE_SIZE, true)
+    })
 }
 
 /// Takes the device's address range out of this process's, once, so that a device pointer which a program
