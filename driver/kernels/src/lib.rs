@@ -9,6 +9,26 @@ use std::ptr::NonNull;
 
 use vinci_hw::args::{ArgsError, ArgsView};
 
+mod arith;
+mod compare;
+mod cost;
+mod elementwise;
+#[cfg(test)]
+mod elementwise_tests;
+mod lane;
+mod math;
+mod movement;
+mod registry;
+mod simd;
+mod ternary;
+#[cfg(test)]
+mod testing;
+mod tile;
+mod unary;
+mod view;
+
+pub use registry::KERNELS;
+
 /// What a kernel does with bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
@@ -118,10 +138,6 @@ pub struct Kernel {
     /// Runs a launch.
     pub run: fn(&Ctx<'_>, &ArgsView<'_>) -> Result<(), KernelFault>,
 }
-
-/// All kernels; a kernel's id is its index here plus one.
-pub static KERNELS: &[Kernel] =
-    &[Kernel { name: "nop", core: CoreType::Aiv, estimate: |_| Ok(Work::default()), run: |_, _| Ok(()) }];
 
 /// The kernel of an id.
 pub fn by_id(id: u64) -> Option<&'static Kernel> {

@@ -1,0 +1,102 @@
+//! The table of kernels: one line each. A line names the kernel, the core that runs it, what it costs and the
+//! function; the function's comment says which tensors and attributes it takes. Outputs come first.
+
+use vinci_hw::args::{ArgsError, ArgsView};
+
+use crate::CoreType::Aiv;
+use crate::compare::{self, And, Eq, Ge, Gt, Le, Lt, Ne, Or, Xor};
+use crate::cost::{many_ops, one_op};
+use crate::elementwise::{
+    self as two, Add, Atan2, Div, FloorDiv, Fmod, Maximum, Minimum, Mul, Pow, Remainder, Sub,
+};
+use crate::unary::{self as one};
+use crate::{CoreType, Ctx, Kernel, KernelFault, Work, movement, ternary};
+
+type Estimate = fn(&ArgsView<'_>) -> Result<Work, ArgsError>;
+type Run = fn(&Ctx<'_>, &ArgsView<'_>) -> Result<(), KernelFault>;
+
+const fn k(name: &'static str, core: CoreType, estimate: Estimate, run: Run) -> Kernel {
+    Kernel { name, core, estimate, run }
+}
+
+/// All kernels; a kernel's id is its index here plus one.
+#[rustfmt::skip]
+pub static KERNELS: &[Kernel] = &[
+    k("nop", Aiv, |_| Ok(Work::default()), |_, _| Ok(())),
+
+    // Two operands.
+    k("add", Aiv, one_op, two::binary::<Add>),
+    k("sub", Aiv, one_op, two::binary::<Sub>),
+    k("mul", Aiv, one_op, two::binary::<Mul>),
+    k("div", Aiv, one_op, two::binary::<Div>),
+    k("maximum", Aiv, one_op, two::binary::<Maximum>),
+    k("minimum", Aiv, one_op, two::binary::<Minimum>),
+    k("pow", Aiv, many_ops, two::binary::<Pow>),
+    k("atan2", Aiv, many_ops, two::binary::<Atan2>),
+    k("fmod", Aiv, many_ops, two::binary::<Fmod>),
+    k("remainder", Aiv, many_ops, two::binary::<Remainder>),
+    k("floor_div", Aiv, many_ops, two::binary::<FloorDiv>),
+    k("eq", Aiv, one_op, two::binary::<Eq>),
+    k("ne", Aiv, one_op, two::binary::<Ne>),
+    k("lt", Aiv, one_op, two::binary::<Lt>),
+    k("le", Aiv, one_op, two::binary::<Le>),
+    k("gt", Aiv, one_op, two::binary::<Gt>),
+    k("ge", Aiv, one_op, two::binary::<Ge>),
+    k("logical_and", Aiv, one_op, compare::logical::<And>),
+    k("logical_or", Aiv, one_op, compare::logical::<Or>),
+    k("logical_xor", Aiv, one_op, compare::logical::<Xor>),
+
+    // A tensor and a scalar.
+    k("add_s", Aiv, one_op, two::binary_scalar::<Add>),
+    k("sub_s", Aiv, one_op, two::binary_scalar::<Sub>),
+    k("rsub_s", Aiv, one_op, two::rsub_scalar),
+    k("mul_s", Aiv, one_op, two::binary_scalar::<Mul>),
+    k("div_s", Aiv, one_op, two::binary_scalar::<Div>),
+    k("pow_s", Aiv, many_ops, two::binary_scalar::<Pow>),
+    k("maximum_s", Aiv, one_op, two::binary_scalar::<Maximum>),
+    k("minimum_s", Aiv, one_op, two::binary_scalar::<Minimum>),
+    k("eq_s", Aiv, one_op, two::binary_scalar::<Eq>),
+    k("ne_s", Aiv, one_op, two::binary_scalar::<Ne>),
+    k("lt_s", Aiv, one_op, two::binary_scalar::<Lt>),
+    k("le_s", Aiv, one_op, two::binary_scalar::<Le>),
+    k("gt_s", Aiv, one_op, two::binary_scalar::<Gt>),
+    k("ge_s", Aiv, one_op, two::binary_scalar::<Ge>),
+
+    // One operand.
+    k("neg", Aiv, one_op, one::unary::<one::Neg>),
+    k("abs", Aiv, one_op, one::unary::<one::Abs>),
+    k("exp", Aiv, many_ops, one::unary::<one::Exp>),
+    k("log", Aiv, many_ops, one::unary::<one::Log>),
+    k("sqrt", Aiv, many_ops, one::unary::<one::Sqrt>),
+    k("rsqrt", Aiv, many_ops, one::unary::<one::Rsqrt>),
+    k("reciprocal", Aiv, many_ops, one::unary::<one::Reciprocal>),
+    k("relu", Aiv, one_op, one::unary::<one::Relu>),
+    k("sigmoid", Aiv, many_ops, one::unary::<one::Sigmoid>),
+    k("tanh", Aiv, many_ops, one::unary::<one::Tanh>),
+    k("silu", Aiv, many_ops, one::unary::<one::Silu>),
+    k("gelu", Aiv, many_ops, one::unary::<one::Gelu>),
+    k("erf", Aiv, many_ops, one::unary::<one::Erf>),
+    k("sin", Aiv, many_ops, one::unary::<one::Sin>),
+    k("cos", Aiv, many_ops, one::unary::<one::Cos>),
+    k("floor", Aiv, one_op, one::unary::<one::Floor>),
+    k("ceil", Aiv, one_op, one::unary::<one::Ceil>),
+    k("round", Aiv, one_op, one::unary::<one::Round>),
+    k("trunc", Aiv, one_op, one::unary::<one::Trunc>),
+    k("sign", Aiv, one_op, one::unary::<one::Sign>),
+    k("square", Aiv, one_op, one::unary::<one::Square>),
+    k("logical_not", Aiv, one_op, compare::logical_not),
+
+    // Other elementwise kernels.
+    k("addcmul", Aiv, one_op, ternary::addcmul),
+    k("addcdiv", Aiv, one_op, ternary::addcdiv),
+    k("lerp_s", Aiv, one_op, ternary::lerp_scalar),
+    k("where", Aiv, one_op, ternary::select),
+    k("clamp", Aiv, one_op, ternary::clamp),
+    k("threshold_backward", Aiv, one_op, ternary::threshold_backward),
+
+    // Movement.
+    k("copy", Aiv, one_op, movement::copy),
+    k("fill", Aiv, one_op, movement::fill),
+    k("arange", Aiv, one_op, movement::arange),
+    k("cat", Aiv, one_op, movement::cat),
+];

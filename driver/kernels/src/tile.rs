@@ -1,0 +1,118 @@
+//! The tile engine of elementwise kernels: load a tile of each input, compute, store the result.
+//!
+//! A tile lies in a small array on the stack, the kernel's unified buffer. Whatever the types and strides in
+//! memory are, the computing loop in the middle sees slices of one [`Lane`] type, and an output may be an input.
+
+use rayon::prelude::*;
+
+use crate::Ctx;
+use crate::lane::{Lane, Load, Store, TILE};
+use crate::view::{Tensor, Walk};
+
+/// Elements from which on it pays to wake other threads.
+const PARALLEL: usize = 1 << 15;
+
+/// An input on its way into tiles.
+pub struct Source<L> {
+    tensor: Tensor,
+    walk: Walk,
+    load: Load<L>,
+}
+
+/// The output of tiles.
+pub struct Sink<L> {
+    tensor: Tensor,
+    walk: Walk,
+    store: Store<L>,
+}
+
+impl<L: Lane> Source<L> {
+    /// Reads `tensor` in `order`.
+    pub fn new(tensor: &Tensor, order: &[u8; 8]) -> Self {
+        Self { tensor: *tensor, walk: tensor.walk(order), load: L::loader(tensor.dtype) }
+    }
+
+    #[inline]
+    fn read(&self, start: usize, out: &mut [L]) {
+        let length = out.len();
+        self.walk.segments(start, length, |position, offset, stride, n| {
+            // SAFETY: the walk stays within the tensor's dimensions, all of which were resolved.
+            unsafe { (self.load)(self.tensor.at(offset), stride, &mut out[position..position + n]) }
+        });
+    }
+}
+
+impl<L: Lane> Sink<L> {
+    /// Writes `tensor` in `order`.
+    pub fn new(tensor: &Tensor, order: &[u8; 8]) -> Self {
+        Self { tensor: *tensor, walk: tensor.walk(order), store: L::storer(tensor.dtype) }
+    }
+
+    #[inline]
+    fn write(&self, start: usize, values: &[L]) {
+        self.walk.segments(start, values.len(), |position, offset, stride, n| {
+            // SAFETY: the walk stays within the tensor's dimensions, all of which were resolved.
+            unsafe { (self.store)(self.tensor.at(offset), stride, &values[position..position + n]) }
+        });
+    }
+}
+
+/// Computes `out` from `inputs` of the same dimensions, a tile at a time. `op` gets the number of the tile's
+/// first element in the order of the walk.
+pub fn map<L: Lane, const N: usize>(
+    ctx: &Ctx<'_>,
+    out: &Tensor,
+    inputs: [&Tensor; N],
+    op: impl Fn(usize, [&[L]; N], &mut [L]) + Sync,
+) {
+    map_ordered(ctx, out, &out.order(), inputs, op);
+}
+
+/// [`map`] in a given order of the dimensions.
+pub fn map_ordered<L: Lane, const N: usize>(
+    ctx: &Ctx<'_>,
+    out: &Tensor,
+    order: &[u8; 8],
+    inputs: [&Tensor; N],
+    op: impl Fn(usize, [&[L]; N], &mut [L]) + Sync,
+) {
+    let sources = inputs.map(|t| Source::<L>::new(t, order));
+    let sink = Sink::<L>::new(out, order);
+    for_ranges(ctx, out.count, |start, end| {
+        let mut tiles = [[L::ZERO; TILE]; N];
+        let mut result = [L::ZERO; TILE];
+        let mut at = start;
+        while at < end {
+            let n = TILE.min(end - at);
+            for (source, tile) in sources.iter().zip(&mut tiles) {
+                source.read(at, &mut tile[..n]);
+            }
+            op(at, tiles.each_ref().map(|t| &t[..n]), &mut result[..n]);
+            sink.write(at, &result[..n]);
+            at += n;
+        }
+    });
+}
+
+/// Splits `0..count` into ranges, in parallel if that pays.
+pub fn for_ranges(ctx: &Ctx<'_>, count: usize, body: impl Fn(usize, usize) + Sync) {
+    if count == 0 {
+        return;
+    }
+    let threads = if ctx.parallel && count >= PARALLEL { rayon::current_num_threads() } else { 1 };
+    if threads == 1 {
+        return body(0, count);
+    }
+    let chunk = count.div_ceil(threads * 4).max(PARALLEL / 4).next_multiple_of(TILE);
+    (0..count.div_ceil(chunk)).into_par_iter().for_each(|i| body(i * chunk, ((i + 1) * chunk).min(count)));
+}
+
+/// Runs `body(i)` for each `i` below `count`, in parallel if all of them together touch enough elements.
+pub fn for_each(ctx: &Ctx<'_>, count: usize, elements: usize, body: impl Fn(usize) + Sync) {
+    if ctx.parallel && count > 1 && elements >= PARALLEL && rayon::current_num_threads() > 1 {
+        let least = (PARALLEL / 8 * count / elements).max(1);
+        (0..count).into_par_iter().with_min_len(least).for_each(&body);
+    } else {
+        (0..count).for_each(body);
+    }
+}
