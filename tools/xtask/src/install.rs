@@ -1,0 +1,93 @@
+//! A folder shaped like an installation of CANN: what programs and build files look for is where they look.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use crate::build;
+
+/// The CANN release whose interface the headers describe.
+const CANN_VERSION: &str = "8.5.0";
+
+#[derive(clap::Args)]
+pub struct Args {
+    /// Folder to fill; made if it is not there
+    #[arg(long, value_name = "DIR")]
+    prefix: PathBuf,
+}
+
+pub fn run(args: &Args) -> Result<()> {
+    build::release_build()?;
+    lay_out(&args.prefix)?;
+    println!(
+        "installed in {}; use it with: source {}/set_env.sh",
+        args.prefix.display(),
+        args.prefix.display()
+    );
+    Ok(())
+}
+
+/// Copies `from` and everything below it.
+fn copy_tree(from: &Path, to: &Path) -> Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from).with_context(|| from.display().to_string())? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy_tree(&entry.path(), &target)?;
+        } else {
+            fs::copy(entry.path(), &target)?;
+        }
+    }
+    Ok(())
+}
+
+/// Fills `prefix` from the release build.
+pub fn lay_out(prefix: &Path) -> Result<()> {
+    let (lib, bin, include) = (prefix.join("lib64"), prefix.join("bin"), prefix.join("include"));
+    for folder in
+        [&lib, &bin, &include, &prefix.join("opp"), &prefix.join("compiler"), &prefix.join("runtime")]
+    {
+        fs::create_dir_all(folder)?;
+    }
+    for entry in fs::read_dir(build::release())? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|e| e == "so") {
+            let name = path.file_name().context("a library has a name")?;
+            fs::copy(&path, lib.join(name))?;
+        }
+    }
+    for tool in ["vinci", "npu-smi"] {
+        let from = build::release().join(tool);
+        if from.is_file() {
+            fs::copy(from, bin.join(tool))?;
+        }
+    }
+    copy_tree(&build::root().join("ffi/include"), &include)?;
+    fs::write(
+        prefix.join("version.cfg"),
+        format!("runtime_running_version=[{CANN_VERSION}:{CANN_VERSION}]\n"),
+    )?;
+    fs::write(prefix.join("runtime/version.info"), format!("Version={CANN_VERSION}\n"))?;
+    let link = prefix.join("runtime/lib64");
+    if !link.exists() {
+        symlink("../lib64", link)?;
+    }
+    let env = prefix.join("set_env.sh");
+    fs::write(&env, SET_ENV)?;
+    fs::set_permissions(&env, fs::Permissions::from_mode(0o755))?;
+    Ok(())
+}
+
+const SET_ENV: &str = r#"# Sets the environment of programs for CANN to this installation of Vinci: source it.
+__vinci_home="$(cd "$(dirname "${BASH_SOURCE[0]:-$0}")" && pwd)"
+export ASCEND_HOME_PATH="$__vinci_home"
+export ASCEND_TOOLKIT_HOME="$__vinci_home"
+export ASCEND_OPP_PATH="$__vinci_home/opp"
+export ASCEND_AICPU_PATH="$__vinci_home"
+export LD_LIBRARY_PATH="$__vinci_home/lib64${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
+export PATH="$__vinci_home/bin:$PATH"
+unset __vinci_home
+"#;

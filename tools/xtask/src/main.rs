@@ -1,0 +1,43 @@
+//! `cargo xtask`: the project's own commands. `demo` runs the main job, `test` passes all tests.
+
+mod build;
+mod demo;
+mod install;
+mod packages;
+mod test;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(bin_name = "cargo xtask", about = "Builds, checks and demonstrates Vinci", after_help = EXAMPLES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Cmd,
+}
+
+const EXAMPLES: &str = "Examples:\n  cargo xtask demo                 train a classifier on an embedded Ascend 910C\n  \
+                        cargo xtask test                 install what is needed, pass all tests\n  \
+                        cargo xtask test clippy unit     only these tiers\n  \
+                        cargo xtask install --prefix /opt/vinci";
+
+#[derive(Subcommand)]
+enum Cmd {
+    /// Build everything and train a classifier on the UCI digits on an embedded Ascend 910C
+    Demo(demo::Args),
+    /// Install what the tests need and pass all of them
+    Test(test::Args),
+    /// Lay out libraries, headers and tools in a folder shaped like CANN's
+    Install(install::Args),
+}
+
+fn main() {
+    let result = match Cli::parse().command {
+        Cmd::Demo(args) => demo::run(&args),
+        Cmd::Test(args) => test::run(&args),
+        Cmd::Install(args) => install::run(&args),
+    };
+    if let Err(e) = result {
+        eprintln!("error: {e:#}");
+        std::process::exit(1);
+    }
+}

@@ -1,0 +1,101 @@
+//! Debian packages that builds and tests need, installed when they are missing.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+/// A package, how to see that it is there, and what is not done without it.
+pub struct Package {
+    name: &'static str,
+    present: fn() -> bool,
+    without: &'static str,
+}
+
+fn on_path(program: &str) -> bool {
+    std::env::var_os("PATH").is_some_and(|p| std::env::split_paths(&p).any(|d| d.join(program).is_file()))
+}
+
+fn any_file(folder: &str, prefix: &str) -> bool {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.into_iter().any(|e| e.file_name().to_string_lossy().starts_with(prefix))
+}
+
+const LIB: &str = "/usr/lib/x86_64-linux-gnu";
+
+/// What building the demo needs.
+pub const DEMO: &[Package] = &[
+    Package {
+        name: "gcc",
+        present: || on_path("cc"),
+        without: "the C program of the demo cannot be compiled",
+    },
+    Package {
+        name: "libc6-dev",
+        present: || Path::new("/usr/include/stdio.h").is_file(),
+        without: "the C program of the demo cannot be compiled",
+    },
+];
+
+/// What the tests need besides.
+pub const TEST: &[Package] = &[
+    Package { name: "g++", present: || on_path("c++"), without: "the headers are not tried as C++" },
+    Package {
+        name: "libclang-dev",
+        present: || any_file(LIB, "libclang-") || any_file("/usr/lib", "llvm-"),
+        without: "the bindings of the uapi header are not regenerated and compared",
+    },
+    Package {
+        name: "libdrm-dev",
+        present: || {
+            Path::new("/usr/include/libdrm/drm.h").is_file() || Path::new("/usr/include/drm/drm.h").is_file()
+        },
+        without: "the uapi header is not compiled",
+    },
+    Package {
+        name: "ocl-icd-libopencl1",
+        present: || any_file(LIB, "libOpenCL.so.1"),
+        without: "the benchmark has no PoCL to compare with",
+    },
+    Package {
+        name: "pocl-opencl-icd",
+        present: || any_file(LIB, "libpocl.so"),
+        without: "the benchmark has no PoCL to compare with",
+    },
+    Package {
+        name: "libopenblas0-pthread",
+        present: || any_file(LIB, "libopenblas.so.0") || Path::new(LIB).join("openblas-pthread").is_dir(),
+        without: "the benchmark has no OpenBLAS to compare with",
+    },
+];
+
+fn apt(args: &[&str]) -> bool {
+    let root = std::fs::metadata("/proc/self").is_ok_and(|m| std::os::unix::fs::MetadataExt::uid(&m) == 0);
+    let mut c = if root { Command::new("apt-get") } else { Command::new("sudo") };
+    if !root {
+        c.args(["-n", "apt-get"]);
+    }
+    c.args(args).env("DEBIAN_FRONTEND", "noninteractive").stdin(Stdio::null()).stdout(Stdio::null());
+    c.status().is_ok_and(|s| s.success())
+}
+
+/// Installs what is missing. Each answer is a sentence about something that could not be, and what it costs.
+pub fn install(lists: &[&[Package]]) -> Vec<String> {
+    let missing: Vec<_> = lists.iter().copied().flatten().filter(|p| !(p.present)()).collect();
+    if missing.is_empty() {
+        return Vec::new();
+    }
+    let names: Vec<_> = missing.iter().map(|p| p.name).collect();
+    eprintln!("installing Debian packages: {}", names.join(" "));
+    apt(&["update", "-qq"]);
+    let mut args = vec!["install", "-y", "-qq", "--no-install-recommends"];
+    args.extend(&names);
+    if !apt(&args) {
+        // One that does not exist here must not keep the others out.
+        for name in &names {
+            apt(&["install", "-y", "-qq", "--no-install-recommends", name]);
+        }
+    }
+    let still = missing.iter().filter(|p| !(p.present)());
+    still
+        .map(|p| format!("{} could not be installed (apt-get install {}): {}", p.name, p.name, p.without))
+        .collect()
+}

@@ -1,0 +1,208 @@
+//! The tests, tier by tier. Nothing is left out silently: what cannot run counts as skipped, with a reason.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+use clap::ValueEnum;
+use comfy_table::{Cell, CellAlignment, Table, presets};
+
+use crate::{build, packages};
+
+/// A group of checks that run together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Tier {
+    /// cargo fmt --check
+    Fmt,
+    /// cargo clippy -D warnings
+    Clippy,
+    /// cargo doc -D warnings
+    Doc,
+    /// unit, property and end-to-end tests, and the examples in the documentation
+    Unit,
+    /// model checking of the lock-free parts
+    Loom,
+    /// the tests of driver and runtime under AddressSanitizer
+    Asan,
+    /// the C programs over the whole surface, against the release libraries
+    Conformance,
+    /// the demo, with its accuracy checked
+    Demo,
+    /// every row of the benchmark, quickly
+    Bench,
+}
+
+#[derive(clap::Args)]
+pub struct Args {
+    /// Tiers to run; all of them if none is named
+    tiers: Vec<Tier>,
+    /// Go on with the next tier after one failed
+    #[arg(long)]
+    keep_going: bool,
+}
+
+/// What came of a tier.
+#[derive(Default)]
+struct Outcome {
+    passed: u32,
+    failed: u32,
+    skipped: u32,
+}
+
+const SANITIZED: &[&str] =
+    &["vinci-hw", "vinci-core", "vinci-kernels", "vinci-device", "vinci-driver", "vinci"];
+const MODELLED: &[&str] = &["vinci-hw", "vinci-device"];
+
+pub fn run(args: &Args) -> Result<()> {
+    let problems = packages::install(&[packages::DEMO, packages::TEST]);
+    problems.iter().for_each(|p| eprintln!("warning: {p}"));
+    let all = Tier::value_variants();
+    let tiers = if args.tiers.is_empty() { all } else { &args.tiers[..] };
+    let mut rows: Vec<(Tier, Outcome, Duration)> = Vec::new();
+    for (i, &tier) in tiers.iter().enumerate() {
+        eprintln!("\n[{}/{}] {}", i + 1, tiers.len(), name(tier));
+        let start = Instant::now();
+        let outcome = run_tier(tier);
+        let failed = outcome.failed != 0;
+        rows.push((tier, outcome, start.elapsed()));
+        if failed && !args.keep_going {
+            break;
+        }
+    }
+    report(&rows, problems.len() as u32)
+}
+
+fn name(tier: Tier) -> String {
+    tier.to_possible_value().map_or_else(String::new, |v| v.get_name().to_string())
+}
+
+fn report(rows: &[(Tier, Outcome, Duration)], problems: u32) -> Result<()> {
+    let mut table = Table::new();
+    table.load_preset(presets::ASCII_BORDERS_ONLY_CONDENSED);
+    table.set_header(["tier", "passed", "failed", "skipped", "time"]);
+    let number = |n: u32| Cell::new(n).set_alignment(CellAlignment::Right);
+    for (tier, o, time) in rows {
+        let time = Cell::new(format!("{:.0} s", time.as_secs_f64())).set_alignment(CellAlignment::Right);
+        table.add_row([Cell::new(name(*tier)), number(o.passed), number(o.failed), number(o.skipped), time]);
+    }
+    println!("\n{table}");
+    let sum = |f: fn(&Outcome) -> u32| rows.iter().map(|(_, o, _)| f(o)).sum::<u32>();
+    let (passed, failed, skipped) = (sum(|o| o.passed), sum(|o| o.failed), sum(|o| o.skipped) + problems);
+    println!("{passed} passed, {failed} failed, {skipped} skipped");
+    if failed != 0 {
+        bail!("tests failed");
+    }
+    Ok(())
+}
+
+fn run_tier(tier: Tier) -> Outcome {
+    match tier {
+        Tier::Fmt => single(&mut build::cargo(&["fmt", "--all", "--", "--check"])),
+        Tier::Clippy => {
+            single(&mut build::cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))
+        }
+        Tier::Doc => {
+            let mut c = build::cargo(&["doc", "--workspace", "--no-deps", "--document-private-items"]);
+            single(c.env("RUSTDOCFLAGS", "-D warnings"))
+        }
+        Tier::Unit => {
+            counted(&mut build::cargo(&["test", "--workspace", "--exclude", "conformance", "--no-fail-fast"]))
+        }
+        Tier::Loom => {
+            let mut c = build::cargo(&["test", "--release", "--lib"]);
+            c.args(MODELLED.iter().flat_map(|p| ["-p", p]));
+            counted(c.env("RUSTFLAGS", "--cfg loom").env("CARGO_TARGET_DIR", build::target().join("loom")))
+        }
+        Tier::Asan => {
+            let mut c = build::cargo(&[
+                "test",
+                "--target",
+                "x86_64-unknown-linux-gnu",
+                "--lib",
+                "--tests",
+                "--no-fail-fast",
+            ]);
+            c.args(SANITIZED.iter().flat_map(|p| ["-p", p]));
+            c.env("RUSTC_BOOTSTRAP", "1").env("RUSTFLAGS", "-Zsanitizer=address");
+            counted(c.env("CARGO_TARGET_DIR", build::target().join("asan")).env("VINCI_SANITIZED", "1"))
+        }
+        Tier::Conformance => match build::release_build() {
+            Ok(()) => {
+                counted(&mut build::cargo(&["test", "--release", "-p", "conformance", "--no-fail-fast"]))
+            }
+            Err(e) => {
+                eprintln!("{e:#}");
+                Outcome { failed: 1, ..Outcome::default() }
+            }
+        },
+        Tier::Demo => single(&mut build::cargo(&["run", "--quiet", "--package", "xtask", "--", "demo"])),
+        Tier::Bench => {
+            let mut c = build::cargo(&[
+                "run",
+                "--release",
+                "-p",
+                "vinci-tools",
+                "--bin",
+                "vinci",
+                "--",
+                "bench",
+                "--quick",
+            ]);
+            single(&mut c)
+        }
+    }
+}
+
+/// A command that passes or fails as a whole.
+fn single(c: &mut Command) -> Outcome {
+    match build::check(c.stdin(Stdio::null())) {
+        Ok(()) => Outcome { passed: 1, ..Outcome::default() },
+        Err(e) => {
+            eprintln!("{e:#}");
+            Outcome { failed: 1, ..Outcome::default() }
+        }
+    }
+}
+
+/// A test run: shows its output and adds up what its closing lines say. One that ends badly without saying
+/// so (a crash, a build that fails) counts as a failure.
+fn counted(c: &mut Command) -> Outcome {
+    let mut outcome = Outcome::default();
+    let child = c.stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
+    let mut child = match child {
+        Ok(child) => child,
+        Err(e) => {
+            eprintln!("could not start {c:?}: {e}");
+            return Outcome { failed: 1, ..outcome };
+        }
+    };
+    let lines =
+        child.stdout.take().map(BufReader::new).into_iter().flat_map(BufRead::lines).map_while(Result::ok);
+    for line in lines {
+        println!("{line}");
+        let numbers = || {
+            line.split(';').filter_map(|part| {
+                let mut words = part.split_whitespace().rev();
+                let (what, n) = (words.next()?, words.next()?);
+                Some((what.to_string(), n.parse::<u32>().ok()?))
+            })
+        };
+        if line.starts_with("test result:") {
+            for (what, n) in numbers() {
+                match what.as_str() {
+                    "passed" => outcome.passed += n,
+                    "failed" => outcome.failed += n,
+                    "ignored" => outcome.skipped += n,
+                    _ => {}
+                }
+            }
+        } else if line.contains("skipped: set ") {
+            outcome.skipped += 1;
+        }
+    }
+    if !child.wait().is_ok_and(|s| s.success()) && outcome.failed == 0 {
+        outcome.failed = 1;
+    }
+    outcome
+}
