@@ -4,13 +4,13 @@
 //! something flips which one is current and waits for the other to drain. One flip is not enough, because
 //! work may have read the index before the flip and count itself in after the wait saw zero: two flips are.
 
-#[cfg(loom)]
+#[cfg(all(loom, test))]
 use loom::sync::atomic::{AtomicUsize, Ordering, fence};
-#[cfg(loom)]
+#[cfg(all(loom, test))]
 use loom::thread::yield_now;
-#[cfg(not(loom))]
+#[cfg(not(all(loom, test)))]
 use std::sync::atomic::{AtomicUsize, Ordering, fence};
-#[cfg(not(loom))]
+#[cfg(not(all(loom, test)))]
 use std::thread::yield_now;
 
 /// See the module.

@@ -7,9 +7,9 @@
 //!
 //! Both are store, full fence, load on both sides: at least one of the two sees the other's store.
 
-#[cfg(not(loom))]
+#[cfg(not(all(loom, test)))]
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
-#[cfg(loom)]
+#[cfg(all(loom, test))]
 use loom::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 
 /// Nobody waits.
