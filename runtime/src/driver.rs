@@ -1,6 +1,25 @@
 //! The process's one connection to the driver.
 
-use crate::Result;
+use std::collections::HashMap;
+use std::ffi::c_char;
+use std::sync::{Arc, OnceLock};
+
+use parking_lot::{Mutex, RwLock};
+use vinci_uapi::*;
+
+use crate::device::Die;
+use crate::event::slot::SlotPool;
+use crate::fork;
+use crate::kernel::Resolved;
+use crate::memory::alloc::Backing;
+use crate::memory::limbo::{Limbo, Marks};
+use crate::memory::registry::Registry;
+use crate::memory::stage::StagePool;
+use crate::memory::va::VaSpace;
+use crate::stream::callback::Callbacks;
+use crate::stream::queue::Queue;
+use crate::sys::{BoHandle, Sys};
+use crate::{Error, Result};
 
 /// Where the driver runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,15 +74,97 @@ pub struct ProcessInfo {
 }
 
 /// The driver, opened once per process on first use.
+///
+/// ```
+/// let driver = vinci::Driver::get()?;
+/// println!("{} with {} dies", driver.info().name, driver.info().die_count);
+/// # Ok::<(), vinci::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Driver {
+    pub(crate) sys: Sys,
+    /// The process's address space; it spans all dies.
+    pub(crate) vm: u32,
     pub(crate) info: ModuleInfo,
+    pub(crate) dies: Box<[Die]>,
+    pub(crate) va: Mutex<VaSpace>,
+    pub(crate) registry: Registry,
+    pub(crate) limbo: Limbo<Backing>,
+    /// Every queue that work was submitted to and that was not destroyed.
+    pub(crate) queues: RwLock<Vec<Arc<Queue>>>,
+    pub(crate) slots: SlotPool,
+    pub(crate) stages: StagePool,
+    pub(crate) callbacks: Callbacks,
+    pub(crate) kernels: RwLock<HashMap<Box<str>, Arc<Resolved>>>,
 }
 
+static DRIVER: OnceLock<Driver> = OnceLock::new();
+
 impl Driver {
-    /// The process's driver; opens it on the first call.
+    /// The process's driver; opens it on the first call. `VINCI_DEVICE` chooses the home.
+    ///
+    /// [`Error::NoDevice`] if there is none, [`Error::Forked`] in a child of the process that opened it.
     pub fn get() -> Result<&'static Driver> {
-        Err(crate::Error::NotSupported("Driver::get"))
+        fork::check()?;
+        match DRIVER.get() {
+            Some(driver) => Ok(driver),
+            None => Self::open_once(),
+        }
+    }
+
+    /// The driver if it is open and this process's.
+    pub(crate) fn opened() -> Option<&'static Driver> {
+        if fork::is_child() { None } else { DRIVER.get() }
+    }
+
+    #[cold]
+    fn open_once() -> Result<&'static Driver> {
+        static OPENING: Mutex<()> = Mutex::new(());
+        let _guard = OPENING.lock();
+        if let Some(driver) = DRIVER.get() {
+            return Ok(driver);
+        }
+        let driver = Self::open()?;
+        Ok(DRIVER.get_or_init(|| driver))
+    }
+
+    fn open() -> Result<Driver> {
+        let sys = Sys::open()?;
+        let raw = sys.device_info()?;
+        let info = ModuleInfo {
+            name: text(&raw.name),
+            serial: text(&raw.serial),
+            profile: text(&raw.profile),
+            firmware: text(&raw.firmware),
+            die_count: raw.die_count,
+            home: match raw.home {
+                DRM_VINCI_HOME_SERVED => Home::Served,
+                DRM_VINCI_HOME_KERNEL => Home::Kernel,
+                _ => Home::Embedded,
+            },
+            va_base: raw.va_base,
+            va_size: raw.va_size,
+            page_size: u64::from(raw.page_size),
+            pci_id: (raw.pci_vendor, raw.pci_device),
+            pci_address: text(&raw.pci_address),
+        };
+        let vm = sys.vm_create()?;
+        let dies = (0..info.die_count).map(|n| Die::open(&sys, n)).collect::<Result<_>>()?;
+        log::debug!("opened {} ({}), {} dies, {:?}", info.name, info.profile, info.die_count, info.home);
+        Ok(Driver {
+            vm,
+            dies,
+            va: Mutex::new(VaSpace::new(info.va_base, info.va_size)),
+            registry: Registry::default(),
+            limbo: Limbo::new(),
+            queues: RwLock::new(Vec::new()),
+            slots: SlotPool::default(),
+            stages: StagePool::default(),
+            callbacks: Callbacks::default(),
+            kernels: RwLock::default(),
+            sys,
+            info,
+        })
     }
 
     /// What the module is.
@@ -73,6 +174,82 @@ impl Driver {
 
     /// The processes that have the device open.
     pub fn processes(&self) -> Result<Vec<ProcessInfo>> {
-        Err(crate::Error::NotSupported("Driver::processes"))
+        fork::check()?;
+        let mut found = Vec::new();
+        while let Some(p) = self.sys.process(found.len() as u32)? {
+            found.push(ProcessInfo {
+                pid: p.pid,
+                die_mask: p.die_mask,
+                hbm_bytes: p.hbm_bytes,
+                name: text(&p.name),
+            });
+        }
+        Ok(found)
     }
+
+    /// What all queues still have to do.
+    pub(crate) fn marks(&self) -> Marks {
+        Marks::of(self.queues.read().iter())
+    }
+
+    /// Number of the stream a queue belongs to; 0 if it is gone.
+    pub(crate) fn stream_of_queue(&self, id: u32) -> u32 {
+        self.queues.read().iter().find(|queue| queue.id == id).map_or(0, |queue| queue.stream())
+    }
+
+    /// Takes device addresses.
+    pub(crate) fn take_va(&self, op: &'static str, size: u64, align: u64) -> Result<u64> {
+        let align = align.max(self.info.page_size);
+        self.va
+            .lock()
+            .take(size, align)
+            .ok_or_else(|| Error::value(op, format!("no {size} bytes of device addresses are left")))
+    }
+
+    /// Makes a buffer object of a die's memory and maps it; answers address, size and object.
+    pub(crate) fn map_hbm(&self, die: u32, bytes: u64, align: u64) -> Result<(u64, u64, BoHandle)> {
+        let bo = self.sys.bo_create("malloc", DRM_VINCI_PLACE_HBM, die, bytes)?;
+        match self.map_object("malloc", bo.handle, bo.size, align, DRM_VINCI_MAP_READ | DRM_VINCI_MAP_WRITE) {
+            Ok(va) => Ok((va, bo.size, bo.handle)),
+            Err(e) => {
+                self.sys.close(bo.handle);
+                Err(e)
+            }
+        }
+    }
+
+    /// Maps a whole object wherever there is room.
+    pub(crate) fn map_object(
+        &self,
+        op: &'static str,
+        handle: BoHandle,
+        size: u64,
+        align: u64,
+        flags: u32,
+    ) -> Result<u64> {
+        let va = self.take_va(op, size, align)?;
+        match self.sys.vm_map(op, self.vm, handle, flags, 0, va, size) {
+            Ok(()) => Ok(va),
+            Err(e) => {
+                self.va.lock().give(va, size);
+                Err(e)
+            }
+        }
+    }
+
+    /// Undoes [`Driver::map_object`] and closes the object.
+    pub(crate) fn unmap(&self, va: u64, size: u64, handle: BoHandle) {
+        match self.sys.vm_unmap("free", self.vm, va, size) {
+            Ok(()) => self.va.lock().give(va, size),
+            // The addresses are not given out again: the device may still translate them.
+            Err(e) => log::error!("free: {va:#x}..{:#x} stays mapped: {e}", va + size),
+        }
+        self.sys.close(handle);
+    }
+}
+
+/// A NUL-terminated field as a string.
+pub(crate) fn text(field: &[c_char]) -> String {
+    let bytes: Vec<u8> = field.iter().take_while(|&&c| c != 0).map(|&c| c as u8).collect();
+    String::from_utf8_lossy(&bytes).into_owned()
 }

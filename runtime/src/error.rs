@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use vinci_driver::Errno;
+use vinci_uapi::*;
+
 /// The result of every call of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -107,12 +110,12 @@ pub enum Error {
         what: String,
     },
     /// The driver refused for a reason that none of the above covers.
-    #[error("{op}: the driver answered {}", std::io::Error::from_raw_os_error(*errno))]
+    #[error("{op}: {errno}")]
     Driver {
         /// What was asked.
         op: &'static str,
-        /// The driver's errno, positive.
-        errno: i32,
+        /// The driver's answer; as a number it is the errno.
+        errno: Errno,
     },
 }
 
@@ -171,6 +174,35 @@ pub struct Fault {
     pub wall_ns: u64,
     /// The device's own sentence.
     pub text: String,
+}
+
+impl Fault {
+    /// From the driver's record; `stream` is the runtime's number for the queue.
+    pub(crate) fn from_record(raw: &drm_vinci_fault, stream: u32) -> Fault {
+        Fault {
+            cause: match raw.cause {
+                DRM_VINCI_FAULT_ADDRESS => FaultCause::Address,
+                DRM_VINCI_FAULT_ENTRY => FaultCause::Entry,
+                DRM_VINCI_FAULT_KERNEL => FaultCause::Kernel,
+                DRM_VINCI_FAULT_EXCEPTION => FaultCause::Exception,
+                DRM_VINCI_FAULT_TIMEOUT => FaultCause::Timeout,
+                DRM_VINCI_FAULT_ECC => FaultCause::Ecc,
+                DRM_VINCI_FAULT_LINK => FaultCause::Link,
+                DRM_VINCI_FAULT_PEER => FaultCause::Peer,
+                other => FaultCause::Other(other),
+            },
+            stream,
+            task: raw.entry,
+            die: raw.die,
+            core: (raw.core != u32::MAX).then_some(raw.core),
+            address: raw.address,
+            size: raw.size,
+            write: raw.write != 0,
+            kernel: raw.kernel,
+            wall_ns: raw.wall_ns,
+            text: crate::driver::text(&raw.text),
+        }
+    }
 }
 
 impl std::fmt::Display for Fault {

@@ -2,6 +2,9 @@
 
 use std::sync::Arc;
 
+use vinci_uapi::*;
+
+use crate::driver::Driver;
 use crate::{Error, Result};
 
 /// Cores that a kernel runs on.
@@ -16,20 +19,45 @@ pub enum CoreType {
 }
 
 /// A kernel, resolved to the device's id for it.
+///
+/// ```
+/// let kernel = vinci::Kernel::resident("nop")?;
+/// assert_eq!(kernel.name(), "nop");
+/// # Ok::<(), vinci::Error>(())
+/// ```
 #[derive(Clone, Debug)]
-pub struct Kernel(pub(crate) Arc<Resolved>);
+pub struct Kernel(Arc<Resolved>);
 
 #[derive(Debug)]
 pub(crate) struct Resolved {
-    pub(crate) name: Box<str>,
-    pub(crate) id: u64,
-    pub(crate) core_type: CoreType,
+    name: Box<str>,
+    id: u64,
+    core_type: CoreType,
 }
 
 impl Kernel {
     /// The resident kernel `name`. Names are resolved once per process.
-    pub fn resident(_name: &str) -> Result<Kernel> {
-        Err(Error::NotSupported("Kernel::resident"))
+    pub fn resident(name: &str) -> Result<Kernel> {
+        let driver = Driver::get()?;
+        if let Some(found) = driver.kernels.read().get(name) {
+            return Ok(Kernel(found.clone()));
+        }
+        let op = "find kernel";
+        if name.contains('\0') {
+            return Err(Error::value(op, format!("{name:?} cannot be the name of a kernel")));
+        }
+        let info = driver
+            .sys
+            .kernel(name)?
+            .ok_or_else(|| Error::value(op, format!("the device has no kernel {name:?}")))?;
+        let core_type = match info.core_type {
+            DRM_VINCI_CORE_AIC => CoreType::Aic,
+            DRM_VINCI_CORE_AIV => CoreType::Aiv,
+            _ => CoreType::Mix,
+        };
+        let resolved = Arc::new(Resolved { name: name.into(), id: info.kernel, core_type });
+        driver.kernels.write().insert(name.into(), resolved.clone());
+        Ok(Kernel(resolved))
     }
 
     /// Its name.

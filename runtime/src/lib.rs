@@ -5,6 +5,7 @@
 //! # Which calls are unsafe
 //! None but those that hand the device a raw host address or device access that the borrow checker cannot
 //! see: [`Addr::host`], [`HostBuffer::device_ptr`] and the launch of a kernel with raw arguments.
+#![cfg(not(loom))]
 #![warn(missing_docs)]
 #![deny(unsafe_op_in_unsafe_fn)]
 
@@ -14,15 +15,17 @@ mod device;
 mod driver;
 mod error;
 mod event;
+mod fork;
 mod kernel;
 pub mod memory;
 mod notify;
 mod peer;
 mod stream;
+mod sys;
 
 pub use clock::{Clock, ClockReading};
 pub use context::Context;
-pub use device::{Device, DieInfo, Health, MemInfo, Telemetry};
+pub use device::{Device, DieInfo, Health, Injection, MemInfo, Telemetry};
 pub use driver::{Driver, Home, ModuleInfo, ProcessInfo};
 pub use error::{Error, Fault, FaultCause, Result};
 pub use event::{Event, EventFlags, EventStatus};

@@ -16,6 +16,12 @@ unsafe impl Send for Mapping {}
 // SAFETY: as above.
 unsafe impl Sync for Mapping {}
 
+impl std::fmt::Debug for Mapping {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Mapping({} bytes at {:p})", self.len, self.ptr)
+    }
+}
+
 impl Mapping {
     /// `owner` keeps `len` bytes at `ptr` mapped.
     pub(crate) fn new(ptr: NonNull<u8>, len: usize, owner: impl Any + Send + Sync) -> Self {

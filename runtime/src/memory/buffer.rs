@@ -4,9 +4,19 @@ use std::marker::PhantomData;
 
 use bytemuck::Pod;
 
-use crate::{Device, DevicePtr, Error, Result};
+use super::copy::copy;
+use crate::driver::Driver;
+use crate::{Addr, AllocationKind, Device, DevicePtr, Error, Policy, Result, fork};
 
 /// `len` values of `T` in a die's memory.
+///
+/// ```
+/// # use vinci::{Buffer, Device};
+/// let mut buffer = Buffer::from_slice(&Device::get(0)?, &[1.0f32, 2.0, 3.0])?;
+/// buffer.upload(&[9.0])?;
+/// assert_eq!(buffer.to_vec()?, [9.0, 2.0, 3.0]);
+/// # Ok::<(), vinci::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Buffer<T: Pod> {
     ptr: DevicePtr,
@@ -17,8 +27,16 @@ pub struct Buffer<T: Pod> {
 
 impl<T: Pod> Buffer<T> {
     /// Room for `len` values; their content is not defined.
-    pub fn new(_device: &Device, _len: usize) -> Result<Buffer<T>> {
-        Err(Error::NotSupported("Buffer::new"))
+    pub fn new(device: &Device, len: usize) -> Result<Buffer<T>> {
+        let driver = Driver::get()?;
+        let bytes = (len as u64).checked_mul(size_of::<T>() as u64).ok_or_else(|| {
+            Error::value("allocate buffer", format!("{len} values of {} bytes", size_of::<T>()))
+        })?;
+        let ptr = match bytes {
+            0 => DevicePtr::NULL,
+            _ => driver.malloc(device.ordinal(), bytes, Policy::default(), AllocationKind::Buffer)?,
+        };
+        Ok(Buffer { ptr, len, device: *device, _type: PhantomData })
     }
 
     /// A copy of `data`.
@@ -29,13 +47,28 @@ impl<T: Pod> Buffer<T> {
     }
 
     /// Copies `data` in, from the first value on.
-    pub fn upload(&mut self, _data: &[T]) -> Result<()> {
-        Err(Error::NotSupported("Buffer::upload"))
+    pub fn upload(&mut self, data: &[T]) -> Result<()> {
+        // SAFETY: the slice is valid for the whole call, which returns when the copy is done, and a source
+        // is only read.
+        let src = unsafe { Addr::host(data.as_ptr().cast_mut().cast()) };
+        self.check("upload", data.len())?;
+        copy(self.ptr.into(), src, size_of_val(data) as u64)
     }
 
     /// Copies the first values out.
-    pub fn download(&self, _data: &mut [T]) -> Result<()> {
-        Err(Error::NotSupported("Buffer::download"))
+    pub fn download(&self, data: &mut [T]) -> Result<()> {
+        // SAFETY: the slice is borrowed exclusively for the whole call, which returns when the copy is done;
+        // every bit pattern is a T.
+        let dst = unsafe { Addr::host(data.as_mut_ptr().cast()) };
+        self.check("download", data.len())?;
+        copy(dst, self.ptr.into(), size_of_val(data) as u64)
+    }
+
+    fn check(&self, op: &'static str, len: usize) -> Result<()> {
+        if len > self.len {
+            return Err(Error::value(op, format!("{len} values do not fit a buffer of {}", self.len)));
+        }
+        Ok(())
     }
 
     /// All values, copied out.
@@ -68,5 +101,17 @@ impl<T: Pod> Buffer<T> {
     /// The die whose memory it is.
     pub fn device(&self) -> Device {
         self.device
+    }
+}
+
+impl<T: Pod> Drop for Buffer<T> {
+    fn drop(&mut self) {
+        if self.ptr.is_null() || fork::is_child() {
+            return;
+        }
+        let freed = Driver::get().and_then(|driver| driver.free(self.ptr, AllocationKind::Buffer));
+        if let Err(e) = freed {
+            log::error!("buffer at {}: {e}", self.ptr);
+        }
     }
 }

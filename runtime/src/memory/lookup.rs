@@ -1,6 +1,7 @@
-//! The registry of what is allocated where: whose memory an address is, and how far it goes.
+//! Whose memory an address is, and how far it goes.
 
-use crate::{Device, DevicePtr, Error, Result};
+use crate::driver::Driver;
+use crate::{Device, DevicePtr, Result};
 
 /// What an address belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,17 +36,22 @@ pub struct Allocation {
 }
 
 /// The allocation that a device address lies in.
-pub fn lookup(_ptr: DevicePtr) -> Option<Allocation> {
-    None
+pub fn lookup(ptr: DevicePtr) -> Option<Allocation> {
+    let driver = Driver::opened()?;
+    driver.registry.find(driver, ptr.0)
 }
 
 /// The pinned or registered host memory that a host address lies in.
-pub fn lookup_host(_ptr: *const u8) -> Option<Allocation> {
-    None
+pub fn lookup_host(ptr: *const u8) -> Option<Allocation> {
+    let driver = Driver::opened()?;
+    let (_, _, base) = driver.registry.find_host(ptr as usize)?;
+    driver.registry.find(driver, base)
 }
 
 /// Checks that `bytes` bytes from `ptr` on are allocated; answers the allocation.
-/// [`Error::InvalidHandle`] if `ptr` lies in none, [`Error::InvalidValue`] if the range leaves it.
-pub fn check_range(_op: &'static str, _ptr: DevicePtr, _bytes: u64) -> Result<Allocation> {
-    Err(Error::NotSupported("check_range"))
+/// [`crate::Error::InvalidHandle`] if `ptr` lies in none, [`crate::Error::InvalidValue`] if the range leaves
+/// it. `op` names the caller in the error.
+pub fn check_range(op: &'static str, ptr: DevicePtr, bytes: u64) -> Result<Allocation> {
+    let driver = Driver::get()?;
+    driver.registry.check(driver, op, ptr.0, bytes)
 }

@@ -1,10 +1,17 @@
 //! Device memory, host memory the device can reach, and the addresses of both.
 
+pub(crate) mod alloc;
 mod buffer;
 mod copy;
-mod host;
+mod heap;
+pub(crate) mod host;
+pub(crate) mod limbo;
 mod lookup;
+pub(crate) mod pin;
 mod pool;
+pub(crate) mod registry;
+pub(crate) mod stage;
+pub(crate) mod va;
 mod vmm;
 
 use std::fmt;
@@ -95,15 +102,15 @@ impl From<DevicePtr> for Addr {
     }
 }
 
-/// Which pages an allocation should have. On devices whose pages are all of one size it makes no difference
-/// but to the address: huge pages are aligned to 2 MiB from 1 MiB on.
+/// Which pages an allocation should have. The device's pages are all of one size, so it only decides how an
+/// address is aligned.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Policy {
-    /// Huge pages for allocations above 1 MiB.
+    /// Aligned to 512 bytes.
     #[default]
     HugeFirst,
-    /// Huge pages always.
+    /// Aligned to 2 MiB.
     HugeOnly,
-    /// Normal pages always.
+    /// Aligned to 512 bytes.
     NormalOnly,
 }

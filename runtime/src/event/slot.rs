@@ -1,0 +1,122 @@
+//! Slots: the words in host memory that events and notifies are made of.
+//!
+//! A slot's value only grows, also when another event has it: a wait for an old value never comes true late.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+
+use parking_lot::Mutex;
+
+use crate::Result;
+use crate::driver::Driver;
+use crate::memory::host::map_host;
+use crate::memory::limbo::Marks;
+use crate::stream::queue::Queue;
+
+/// Bytes of the host memory that slots are cut from.
+const PAGE: u64 = 64 << 10;
+
+/// What EVENT_RECORD stores. A cache line of its own.
+#[derive(Debug)]
+#[repr(C, align(64))]
+pub(crate) struct Word {
+    pub(crate) value: AtomicU64,
+    pub(crate) wall_ns: AtomicU64,
+    pub(crate) model_ns: AtomicU64,
+}
+
+/// A slot, owned by one event or notify.
+#[derive(Debug)]
+pub(crate) struct Slot {
+    pub(crate) word: &'static Word,
+    /// Device address of the word.
+    pub(crate) va: u64,
+    /// The value last asked for.
+    pub(crate) value: u64,
+}
+
+impl Slot {
+    /// True if the device has stored `value` or a later one.
+    pub(crate) fn reached(&self, value: u64) -> bool {
+        self.word.value.load(Ordering::Acquire) >= value
+    }
+}
+
+/// What a slot that was given back waits for.
+#[derive(Debug)]
+pub(crate) enum Until {
+    /// Its last value; or the end of the queue that was to store it.
+    Stored(Weak<Queue>),
+    /// All that was submitted before.
+    Passed(Marks),
+}
+
+/// The slots of the process. Their memory is never given back.
+#[derive(Debug, Default)]
+pub(crate) struct SlotPool(Mutex<Slots>);
+
+#[derive(Debug, Default)]
+struct Slots {
+    free: Vec<Slot>,
+    retired: VecDeque<(Slot, Until)>,
+}
+
+impl SlotPool {
+    /// A slot that nothing in flight stores to.
+    pub(crate) fn take(&self, driver: &'static Driver) -> Result<Slot> {
+        let mut slots = self.0.lock();
+        for _ in 0..slots.retired.len().min(8) {
+            let Some((slot, mut until)) = slots.retired.pop_front() else { break };
+            let done = match &mut until {
+                Until::Stored(queue) => slot.reached(slot.value) || queue.strong_count() == 0,
+                Until::Passed(marks) => marks.passed(),
+            };
+            if done {
+                slots.free.push(slot);
+            } else {
+                slots.retired.push_back((slot, until));
+            }
+        }
+        if slots.free.is_empty() {
+            let (map, va, _, _) = map_host(driver, "create event", PAGE)?;
+            // Slots live as long as the process: pending work may store to them at any time.
+            let map: &'static _ = Box::leak(Box::new(map));
+            for n in (0..PAGE / size_of::<Word>() as u64).rev() {
+                // SAFETY: inside the leaked mapping, aligned to a cache line; zero is a valid word, and this
+                // side reads it through atomics only.
+                let word = unsafe { &*map.ptr().as_ptr().add(n as usize * size_of::<Word>()).cast::<Word>() };
+                let value = word.value.load(Ordering::Relaxed);
+                slots.free.push(Slot { word, va: va + n * size_of::<Word>() as u64, value });
+            }
+        }
+        Ok(slots.free.pop().expect("the pool was filled above"))
+    }
+
+    /// Gives a slot back; it is used again after `until`, at once if that is `None`.
+    pub(crate) fn give(&self, slot: Slot, until: Option<Until>) {
+        let mut slots = self.0.lock();
+        match until {
+            None => slots.free.push(slot),
+            Some(until) => slots.retired.push_back((slot, until)),
+        }
+    }
+}
+
+/// A place in a queue.
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
+    pub(crate) queue: Weak<Queue>,
+    pub(crate) entry: u64,
+}
+
+impl Place {
+    pub(crate) fn new(queue: &Arc<Queue>, entry: u64) -> Place {
+        Place { queue: Arc::downgrade(queue), entry }
+    }
+
+    /// True if the entry is complete, or its queue is gone.
+    pub(crate) fn is_past(&self) -> bool {
+        self.queue.upgrade().is_none_or(|queue| queue.completed() >= self.entry)
+    }
+}

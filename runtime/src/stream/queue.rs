@@ -1,0 +1,371 @@
+//! A queue of the device: its ring, doorbell and fence, and the two ways to wait for an entry.
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use vinci_driver::{Errno, Mapping};
+use vinci_hw::sqe::Sqe;
+use vinci_uapi::*;
+
+use super::args::Args;
+use super::ring::{Doorbell, Fence, Producer};
+use crate::driver::Driver;
+use crate::error::{Error, Fault, Result};
+
+/// Entries of a ring: 128 KiB.
+pub(crate) const ENTRIES: u32 = 2048;
+/// How long a waiter looks at the fence before it sleeps.
+const SPIN: Duration = Duration::from_micros(20);
+/// Looks at the fence between looks at the clock.
+const SPINS_PER_CLOCK: u32 = 64;
+
+/// The device side of a stream.
+pub(crate) struct Queue {
+    driver: &'static Driver,
+    /// The driver's number for it.
+    pub(crate) id: u32,
+    /// The stream's number, for messages.
+    stream: u32,
+    die: u32,
+    ring: Mapping,
+    doorbell: Mapping,
+    fence: Mapping,
+    submit: Mutex<Submit>,
+    /// Set once the device was seen to have stopped the queue; cleared by reset.
+    stopped: AtomicBool,
+    destroyed: AtomicBool,
+}
+
+/// What submitting changes; behind the lock.
+struct Submit {
+    producer: Producer,
+    args: Args,
+}
+
+impl fmt::Debug for Queue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Queue({} of stream {} on die {})", self.id, self.stream, self.die)
+    }
+}
+
+impl Queue {
+    pub(crate) fn create(driver: &'static Driver, die: u32, stream: u32, priority: u32) -> Result<Queue> {
+        let op = "create stream";
+        let made = driver.sys.queue_create(op, driver.vm, die, priority, ENTRIES)?;
+        let map = |offset, len| driver.sys.mmap(op, offset, len);
+        let page = driver.info.page_size;
+        let maps = map(made.ring_offset, u64::from(ENTRIES) * size_of::<Sqe>() as u64)
+            .and_then(|ring| Ok((ring, map(made.doorbell_offset, page)?, map(made.fence_offset, page)?)));
+        let (ring, doorbell, fence) = match maps {
+            Ok(maps) => maps,
+            Err(e) => {
+                let _ = driver.sys.queue_destroy(made.queue_id);
+                return Err(e);
+            }
+        };
+        Ok(Queue {
+            driver,
+            id: made.queue_id,
+            stream,
+            die,
+            ring,
+            doorbell,
+            fence,
+            submit: Mutex::new(Submit {
+                producer: Producer::new(u64::from(ENTRIES)),
+                args: Args::new(ENTRIES as usize),
+            }),
+            stopped: AtomicBool::new(false),
+            destroyed: AtomicBool::new(false),
+        })
+    }
+
+    fn doorbell(&self) -> &Doorbell {
+        // SAFETY: the mapping is a page that holds a doorbell (ring.rs checks the layout), lives as long as
+        // `self`, and is only changed through atomics.
+        unsafe { &*self.doorbell.ptr().as_ptr().cast::<Doorbell>() }
+    }
+
+    fn fence(&self) -> &Fence {
+        // SAFETY: as in `doorbell`, for the fence; this side only reads.
+        unsafe { &*self.fence.ptr().as_ptr().cast::<Fence>() }
+    }
+
+    fn slot(&self, index: usize) -> *mut Sqe {
+        debug_assert!(index < ENTRIES as usize);
+        // SAFETY: the mapping holds ENTRIES entries and callers index with a mask.
+        unsafe { self.ring.ptr().as_ptr().cast::<Sqe>().add(index) }
+    }
+
+    /// Entries ever submitted.
+    pub(crate) fn submitted(&self) -> u64 {
+        self.doorbell().tail.load(Ordering::Acquire)
+    }
+
+    /// Entries ever completed.
+    pub(crate) fn completed(&self) -> u64 {
+        self.fence().completed.load(Ordering::Acquire)
+    }
+
+    /// True if entry `n` needs no more waiting: it is complete, or the queue will not run it.
+    pub(crate) fn is_past(&self, n: u64) -> bool {
+        self.completed() >= n
+            || self.destroyed.load(Ordering::Acquire)
+            || self.state() != DRM_VINCI_QUEUE_RUNNING
+    }
+
+    /// True if it was destroyed.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.destroyed.load(Ordering::Acquire)
+    }
+
+    /// The die that runs it.
+    pub(crate) fn die(&self) -> u32 {
+        self.die
+    }
+
+    /// The number of its stream.
+    pub(crate) fn stream(&self) -> u32 {
+        self.stream
+    }
+
+    fn state(&self) -> u32 {
+        self.fence().state.load(Ordering::Acquire)
+    }
+
+    /// Submits the entry that `make` builds. `payload` is copied to memory the device reads, whose device
+    /// address `make` is given (0 if there is no payload). Answers the entry's number.
+    #[inline]
+    pub(crate) fn submit(
+        &self,
+        op: &'static str,
+        payload: &[u8],
+        make: impl FnOnce(u64) -> Sqe,
+    ) -> Result<u64> {
+        let mut submit = self.submit.lock();
+        if !submit.producer.has_room() || submit.producer.is_stale() {
+            submit = self.make_room(op, submit)?;
+        }
+        if self.stopped.load(Ordering::Relaxed) {
+            drop(submit);
+            return Err(self.why_stopped(op));
+        }
+        let va = if payload.is_empty() {
+            0
+        } else {
+            loop {
+                if let Some(va) = submit.args.put(self.driver, payload)? {
+                    break va;
+                }
+                submit = self.free_args(op, submit, payload.len())?;
+            }
+        };
+        let Submit { producer, args } = &mut *submit;
+        let index = producer.slot();
+        // SAFETY: the slot is in the ring and, as there is room, the device has finished with what it held.
+        unsafe { self.slot(index).write(make(va)) };
+        args.mark(index);
+        let kick = producer.publish(self.doorbell());
+        let entry = producer.tail();
+        drop(submit);
+        if kick {
+            self.kick(op)?;
+        }
+        Ok(entry)
+    }
+
+    #[cold]
+    fn kick(&self, op: &'static str) -> Result<()> {
+        self.driver.sys.queue_kick(op, self.id).map_err(|e| self.translate(op, e))
+    }
+
+    /// Looks how far the device is; if the ring is full, waits until a quarter of it is free. The lock is
+    /// not held while waiting, so that the stream can be aborted.
+    #[cold]
+    fn make_room<'a>(
+        &'a self,
+        op: &'static str,
+        mut submit: parking_lot::MutexGuard<'a, Submit>,
+    ) -> Result<parking_lot::MutexGuard<'a, Submit>> {
+        loop {
+            submit.producer.refresh(self.fence());
+            if self.state() != DRM_VINCI_QUEUE_RUNNING {
+                self.stopped.store(true, Ordering::Relaxed);
+                return Ok(submit);
+            }
+            if submit.producer.has_room() {
+                return Ok(submit);
+            }
+            let target = submit.producer.room_at();
+            drop(submit);
+            self.wait(target, None, op)?;
+            submit = self.submit.lock();
+        }
+    }
+
+    /// Waits until the arguments of older entries make room for `bytes` more.
+    #[cold]
+    fn free_args<'a>(
+        &'a self,
+        op: &'static str,
+        submit: parking_lot::MutexGuard<'a, Submit>,
+        bytes: usize,
+    ) -> Result<parking_lot::MutexGuard<'a, Submit>> {
+        let target = submit.args.room_at(&submit.producer, self.completed(), bytes);
+        drop(submit);
+        self.wait(target, None, op)?;
+        let mut submit = self.submit.lock();
+        let Submit { producer, args } = &mut *submit;
+        let completed = producer.refresh(self.fence());
+        if completed == producer.tail() {
+            args.clear();
+        } else {
+            args.reclaim(producer, completed);
+        }
+        Ok(submit)
+    }
+
+    /// Waits until entry `n` is complete: looks for a while, then sleeps.
+    pub(crate) fn wait(&self, n: u64, timeout: Option<Duration>, op: &'static str) -> Result<()> {
+        let fence = self.fence();
+        let done = || fence.completed.load(Ordering::Acquire) >= n;
+        if done() {
+            return Ok(());
+        }
+        let start = Instant::now();
+        let spin = timeout.map_or(SPIN, |t| t.min(SPIN));
+        loop {
+            for _ in 0..SPINS_PER_CLOCK {
+                if done() {
+                    return Ok(());
+                }
+                std::hint::spin_loop();
+            }
+            if self.state() != DRM_VINCI_QUEUE_RUNNING || start.elapsed() >= spin {
+                break;
+            }
+        }
+        self.sleep(n, start, timeout, op)
+    }
+
+    #[cold]
+    fn sleep(&self, n: u64, start: Instant, timeout: Option<Duration>, op: &'static str) -> Result<()> {
+        loop {
+            if self.destroyed.load(Ordering::Acquire) {
+                return Err(self.gone(op));
+            }
+            let left = match timeout {
+                None => -1,
+                Some(t) => i64::try_from(t.saturating_sub(start.elapsed()).as_nanos()).unwrap_or(i64::MAX),
+            };
+            match self.driver.sys.wait(self.id, n, left) {
+                Ok(()) => return Ok(()),
+                Err(Errno::Intr) => {}
+                Err(_) if self.completed() >= n => return Ok(()),
+                Err(Errno::Time) => return Err(Error::Timeout { op, waited: start.elapsed() }),
+                Err(Errno::Io | Errno::NoDev) => {
+                    self.stopped.store(true, Ordering::Relaxed);
+                    return Err(self.why_stopped(op));
+                }
+                Err(errno) => return Err(self.translate(op, Error::Driver { op, errno })),
+            }
+        }
+    }
+
+    fn gone(&self, op: &'static str) -> Error {
+        Error::InvalidHandle { op, what: "stream", handle: self.stream.into() }
+    }
+
+    /// A refusal by the driver, in the light of what happened to the queue.
+    fn translate(&self, op: &'static str, e: Error) -> Error {
+        if self.destroyed.load(Ordering::Acquire) {
+            return self.gone(op);
+        }
+        match self.state() {
+            DRM_VINCI_QUEUE_RUNNING => e,
+            _ => self.why_stopped(op),
+        }
+    }
+
+    /// The fault that stopped the queue, as the driver recorded it.
+    pub(crate) fn fault(&self) -> Option<Fault> {
+        if self.state() != DRM_VINCI_QUEUE_FAULTED || self.destroyed.load(Ordering::Acquire) {
+            return None;
+        }
+        let answer = self.driver.sys.queue_query(self.id).ok()?;
+        (answer.state == DRM_VINCI_QUEUE_FAULTED).then(|| Fault::from_record(&answer.fault, self.stream))
+    }
+
+    #[cold]
+    fn why_stopped(&self, op: &'static str) -> Error {
+        if self.destroyed.load(Ordering::Acquire) {
+            return self.gone(op);
+        }
+        match self.fault() {
+            Some(fault) => Error::Fault(Box::new(fault)),
+            None => Error::DeviceLost { op, die: self.die },
+        }
+    }
+
+    /// An error if the device stopped the queue.
+    pub(crate) fn check(&self, op: &'static str) -> Result<()> {
+        if self.state() == DRM_VINCI_QUEUE_RUNNING {
+            return Ok(());
+        }
+        self.stopped.store(true, Ordering::Relaxed);
+        Err(self.why_stopped(op))
+    }
+
+    /// Drops what has not run, and lets the queue go on. Event and notify records that were dropped are
+    /// submitted anew: other streams may wait for them. `dropped_call` gets the cookies of dropped host
+    /// calls. Answers how many entries were dropped.
+    pub(crate) fn reset(&self, dropped_call: impl Fn(u64)) -> Result<u64> {
+        let mut submit = self.submit.lock();
+        if self.destroyed.load(Ordering::Acquire) {
+            return Err(self.gone("reset stream"));
+        }
+        let dropped = self.driver.sys.queue_reset(self.id).map_err(|e| self.translate("reset stream", e))?;
+        self.stopped.store(false, Ordering::Relaxed);
+        let Submit { producer, args } = &mut *submit;
+        let tail = producer.tail();
+        producer.refresh(self.fence());
+        args.clear();
+        let mut kick = false;
+        let mut again = Vec::new();
+        for n in tail - dropped.min(u64::from(ENTRIES)).min(tail)..tail {
+            // SAFETY: in the ring; entries are plain data that this side wrote, and the lock keeps writers out.
+            let sqe = unsafe { self.slot(producer.slot_of(n + 1)).read() };
+            match u32::from(sqe.opcode) {
+                DRM_VINCI_OP_EVENT_RECORD | DRM_VINCI_OP_NOTIFY_RECORD => again.push(sqe),
+                DRM_VINCI_OP_HOST_CALL => dropped_call(vinci_hw::sqe::words(&sqe)[0]),
+                _ => {}
+            }
+        }
+        for sqe in again {
+            let index = producer.slot();
+            // SAFETY: the ring was emptied above and takes all its entries again.
+            unsafe { self.slot(index).write(sqe) };
+            args.mark(index);
+            kick |= producer.publish(self.doorbell());
+        }
+        drop(submit);
+        if kick {
+            self.kick("reset stream")?;
+        }
+        Ok(dropped)
+    }
+
+    /// Gives the queue back to the driver. Waiters and later callers get an error.
+    pub(crate) fn destroy(&self) -> Result<()> {
+        let mut submit = self.submit.lock();
+        if self.destroyed.swap(true, Ordering::AcqRel) {
+            return Err(self.gone("destroy stream"));
+        }
+        self.stopped.store(true, Ordering::Relaxed);
+        let result = self.driver.sys.queue_destroy(self.id);
+        submit.args.release(self.driver);
+        result
+    }
+}
