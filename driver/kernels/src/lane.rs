@@ -40,8 +40,13 @@ pub fn lane_of(dtype: DType) -> LaneKind {
 
 /// The lane that holds the values of both types.
 pub fn common_lane(a: DType, b: DType) -> LaneKind {
+    join(lane_of(a), lane_of(b))
+}
+
+/// The lane that holds the values of both lanes.
+pub fn join(a: LaneKind, b: LaneKind) -> LaneKind {
     use LaneKind::{F32, F64, I32, I64, U64};
-    match (lane_of(a), lane_of(b)) {
+    match (a, b) {
         (F64, _) | (_, F64) => F64,
         (F32, _) | (_, F32) => F32,
         (U64, U64) => U64,

@@ -17,6 +17,7 @@ mod elementwise;
 mod elementwise_tests;
 mod lane;
 mod math;
+mod matmul;
 mod movement;
 mod registry;
 mod simd;

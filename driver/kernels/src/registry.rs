@@ -3,14 +3,14 @@
 
 use vinci_hw::args::{ArgsError, ArgsView};
 
-use crate::CoreType::Aiv;
+use crate::CoreType::{Aic, Aiv};
 use crate::compare::{self, And, Eq, Ge, Gt, Le, Lt, Ne, Or, Xor};
 use crate::cost::{many_ops, one_op};
 use crate::elementwise::{
     self as two, Add, Atan2, Div, FloorDiv, Fmod, Maximum, Minimum, Mul, Pow, Remainder, Sub,
 };
 use crate::unary::{self as one};
-use crate::{CoreType, Ctx, Kernel, KernelFault, Work, movement, ternary};
+use crate::{CoreType, Ctx, Kernel, KernelFault, Work, cost, matmul, movement, ternary};
 
 type Estimate = fn(&ArgsView<'_>) -> Result<Work, ArgsError>;
 type Run = fn(&Ctx<'_>, &ArgsView<'_>) -> Result<(), KernelFault>;
@@ -93,6 +93,9 @@ pub static KERNELS: &[Kernel] = &[
     k("where", Aiv, one_op, ternary::select),
     k("clamp", Aiv, one_op, ternary::clamp),
     k("threshold_backward", Aiv, one_op, ternary::threshold_backward),
+
+    // The cube.
+    k("matmul", Aic, cost::matmul, matmul::matmul),
 
     // Movement.
     k("copy", Aiv, one_op, movement::copy),

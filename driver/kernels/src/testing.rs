@@ -87,8 +87,12 @@ impl Ram {
     /// Launches a kernel.
     pub fn launch(&self, name: &str, tensors: &[TensorArg], attrs: &[u64]) -> Result<(), KernelFault> {
         let mut b = ArgsBuilder::<512>::new();
-        tensors.iter().for_each(|t| drop(b.tensor(t).unwrap()));
-        attrs.iter().for_each(|&a| drop(b.attr(a).unwrap()));
+        for t in tensors {
+            b.tensor(t).unwrap();
+        }
+        for &a in attrs {
+            b.attr(a).unwrap();
+        }
         let (_, kernel) = lookup(name).unwrap_or_else(|| panic!("no kernel {name}"));
         let args = ArgsView::new(b.finish()).unwrap();
         (kernel.estimate)(&args)?;

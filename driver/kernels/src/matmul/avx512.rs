@@ -1,0 +1,156 @@
+//! Micro-kernels for AVX-512: tiles of 14 × 32 floats, 28 of the 32 registers holding sums.
+
+use std::arch::x86_64::*;
+
+use crate::matmul::micro::{Scheme, Target};
+use crate::matmul::pack::{self, Operand};
+
+const ROWS: usize = 14;
+const COLUMNS: usize = 32;
+
+/// f32 by fused multiply-add.
+#[derive(Clone, Copy)]
+pub struct F32;
+
+/// Pairs of bfloat16, multiplied and summed in f32 by one instruction.
+#[derive(Clone, Copy)]
+pub struct Bf16;
+
+/// Calls `$kernel::<ROWS, VECTORS>` for the smallest tile that covers the target.
+macro_rules! by_size {
+    ($kernel:ident, $to:expr, $args:tt) => {
+        match ($to.rows, $to.columns <= 16) {
+            (9.., false) => $kernel::<14, 2> $args,
+            (9.., true) => $kernel::<14, 1> $args,
+            (5..=8, false) => $kernel::<8, 2> $args,
+            (5..=8, true) => $kernel::<8, 1> $args,
+            (3..=4, false) => $kernel::<4, 2> $args,
+            (3..=4, true) => $kernel::<4, 1> $args,
+            (_, false) => $kernel::<2, 2> $args,
+            (_, true) => $kernel::<2, 1> $args,
+        }
+    };
+}
+
+impl Scheme for F32 {
+    type Sum = f32;
+    type Packed = f32;
+    const ROWS: usize = ROWS;
+    const COLUMNS: usize = COLUMNS;
+
+    unsafe fn pack(
+        from: &Operand,
+        lines: (usize, usize),
+        steps: (usize, usize),
+        width: usize,
+        to: &mut [f32],
+    ) {
+        // SAFETY: the caller's promise.
+        unsafe { pack::pack(from, lines, steps, width, to) }
+    }
+
+    unsafe fn tile(steps: usize, a: *const f32, b: *const f32, to: Target<f32>) {
+        // SAFETY: the caller's promise.
+        unsafe { by_size!(tile_f32, to, (steps, a, b, to)) }
+    }
+}
+
+impl Scheme for Bf16 {
+    type Sum = f32;
+    type Packed = u32;
+    const ROWS: usize = ROWS;
+    const COLUMNS: usize = COLUMNS;
+    const FOLD: usize = 2;
+
+    unsafe fn pack(
+        from: &Operand,
+        lines: (usize, usize),
+        steps: (usize, usize),
+        width: usize,
+        to: &mut [u32],
+    ) {
+        // SAFETY: the caller's promise.
+        unsafe { pack::pack_pairs(from, lines, steps, width, to) }
+    }
+
+    unsafe fn tile(steps: usize, a: *const u32, b: *const u32, to: Target<f32>) {
+        // SAFETY: the caller's promise.
+        unsafe { by_size!(tile_bf16, to, (steps, a, b, to)) }
+    }
+}
+
+#[target_feature(enable = "avx512f")]
+unsafe fn tile_f32<const R: usize, const V: usize>(
+    steps: usize,
+    mut a: *const f32,
+    mut b: *const f32,
+    to: Target<f32>,
+) {
+    let mut sums = [[_mm512_setzero_ps(); V]; R];
+    for _ in 0..steps {
+        // SAFETY: the panels hold ROWS and COLUMNS elements for this step.
+        unsafe {
+            let columns: [__m512; V] = std::array::from_fn(|v| _mm512_loadu_ps(b.add(16 * v)));
+            for (r, sum) in sums.iter_mut().enumerate() {
+                let x = _mm512_set1_ps(*a.add(r));
+                for (s, &y) in sum.iter_mut().zip(&columns) {
+                    *s = _mm512_fmadd_ps(x, y, *s);
+                }
+            }
+            a = a.add(ROWS);
+            b = b.add(COLUMNS);
+        }
+    }
+    // SAFETY: the caller's promise about the target.
+    unsafe { finish(&sums, to) }
+}
+
+#[target_feature(enable = "avx512f,avx512bf16")]
+unsafe fn tile_bf16<const R: usize, const V: usize>(
+    steps: usize,
+    mut a: *const u32,
+    mut b: *const u32,
+    to: Target<f32>,
+) {
+    let mut sums = [[_mm512_setzero_ps(); V]; R];
+    for _ in 0..steps {
+        // SAFETY: the panels hold ROWS and COLUMNS pairs for this step; a register of 16 pairs is as good an
+        // `__m512bh` as an `__m512i`.
+        unsafe {
+            let columns: [__m512bh; V] =
+                std::array::from_fn(|v| std::mem::transmute(_mm512_loadu_si512(b.add(16 * v).cast())));
+            for (r, sum) in sums.iter_mut().enumerate() {
+                let x: __m512bh = std::mem::transmute(_mm512_set1_epi32(*a.add(r) as i32));
+                for (s, &y) in sum.iter_mut().zip(&columns) {
+                    *s = _mm512_dpbf16_ps(*s, x, y);
+                }
+            }
+            a = a.add(ROWS);
+            b = b.add(COLUMNS);
+        }
+    }
+    // SAFETY: the caller's promise about the target.
+    unsafe { finish(&sums, to) }
+}
+
+/// Scales the sums and writes those that exist.
+#[inline(always)]
+unsafe fn finish<const R: usize, const V: usize>(sums: &[[__m512; V]; R], to: Target<f32>) {
+    // SAFETY: masks and the row limit keep the accesses inside the target; the callers have AVX-512.
+    unsafe {
+        let alpha = _mm512_set1_ps(to.alpha);
+        for (r, sum) in sums.iter().enumerate() {
+            if r >= to.rows {
+                break;
+            }
+            let row = to.base.offset(r as isize * to.row);
+            for (v, &s) in sum.iter().enumerate() {
+                let left = to.columns.saturating_sub(16 * v).min(16);
+                let mask = ((1u32 << left) - 1) as u16;
+                let at = row.wrapping_add(16 * v);
+                let old = if to.accumulate { _mm512_maskz_loadu_ps(mask, at) } else { _mm512_setzero_ps() };
+                _mm512_mask_storeu_ps(at, mask, _mm512_fmadd_ps(s, alpha, old));
+            }
+        }
+    }
+}

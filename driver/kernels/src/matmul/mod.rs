@@ -1,0 +1,197 @@
+//! Matrix products, on the cube cores.
+
+mod blocked;
+mod micro;
+mod pack;
+
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+#[cfg(test)]
+mod tests;
+
+use std::ptr::NonNull;
+
+use vinci_hw::args::{ArgsError, ArgsView, DType};
+
+use crate::arith::Arith;
+use crate::lane::{Lane, LaneKind, common_lane, join, lane_of};
+use crate::movement::copy_view;
+use crate::simd::{Level, level};
+use crate::tile::{for_each, map};
+use crate::view::{Tensor, Walk};
+use crate::{Ctx, KernelFault};
+
+use blocked::Gemm;
+use micro::{Portable, Scheme};
+use pack::Operand;
+
+/// Tensors out `[.., m, n]`, a `[.., m, k]`, b `[.., k, n]` and perhaps c (as out); attributes alpha, beta,
+/// has_c: out = beta c + alpha a b. Any strides; sums in f32 for f16 and bf16.
+pub fn matmul(ctx: &Ctx<'_>, args: &ArgsView<'_>) -> Result<(), KernelFault> {
+    let out = Tensor::output(ctx, args, 0)?;
+    let a = Tensor::input(ctx, args, 1)?;
+    let b = Tensor::input(ctx, args, 2)?;
+    let (alpha, beta) = (args.attr_f64(0)?, args.attr_f64(1)?);
+    let c = match args.attr(2)? {
+        0 => None,
+        _ => Some(Tensor::input(ctx, args, 3)?.same_dims(&out, 3)?),
+    };
+    let r = out.rank;
+    if r < 2 || a.rank != r || b.rank != r {
+        return Err(KernelFault::Unsupported("a matrix of less than two dimensions"));
+    }
+    let batch = r - 2;
+    let (m, n, k) = (out.dims[batch], out.dims[batch + 1], a.dims[batch + 1]);
+    if a.dims[batch] != m || a.dims[..batch] != out.dims[..batch] {
+        return Err(ArgsError::BadTensor(1).into());
+    }
+    if b.dims[batch] != k || b.dims[batch + 1] != n || b.dims[..batch] != out.dims[..batch] {
+        return Err(ArgsError::BadTensor(2).into());
+    }
+    if out.count == 0 {
+        return Ok(());
+    }
+    let product = Product { out, a, b, m, n, k, batch };
+    let kind = join(common_lane(a.dtype, b.dtype), lane_of(out.dtype));
+    let c = c.filter(|_| beta != 0.0);
+    match kind {
+        #[cfg(target_arch = "x86_64")]
+        LaneKind::F32 if level() == Level::V4Bf16 && a.dtype == DType::BF16 && b.dtype == DType::BF16 => {
+            product.run(ctx, avx512::Bf16, DType::F32, alpha, beta, c)
+        }
+        #[cfg(target_arch = "x86_64")]
+        LaneKind::F32 if level() >= Level::V4 => product.run(ctx, avx512::F32, DType::F32, alpha, beta, c),
+        LaneKind::F32 => product.run(ctx, Portable::<f32>::new(), DType::F32, alpha, beta, c),
+        LaneKind::F64 => product.run(ctx, Portable::<f64>::new(), DType::F64, alpha, beta, c),
+        LaneKind::I32 => product.run(ctx, Portable::<i32>::new(), DType::I32, alpha, beta, c),
+        LaneKind::I64 => product.run(ctx, Portable::<i64>::new(), DType::I64, alpha, beta, c),
+        LaneKind::U64 => product.run(ctx, Portable::<u64>::new(), DType::U64, alpha, beta, c),
+    }
+    Ok(())
+}
+
+/// A checked product: `batch` leading dimensions, then a matrix.
+struct Product {
+    out: Tensor,
+    a: Tensor,
+    b: Tensor,
+    m: usize,
+    n: usize,
+    k: usize,
+    batch: usize,
+}
+
+impl Product {
+    /// Computes in `sum`, the element type of `S::Sum`: straight into an output of that type, else into a
+    /// buffer that is then cast.
+    fn run<S: Scheme>(
+        mut self,
+        ctx: &Ctx<'_>,
+        scheme: S,
+        sum: DType,
+        alpha: f64,
+        beta: f64,
+        c: Option<Tensor>,
+    ) {
+        let (row, column) = (self.out.strides[self.batch], self.out.strides[self.batch + 1]);
+        let by_columns = row == 1 && column != 1 && self.n > 1;
+        if self.out.dtype == sum && (column == 1 || self.n == 1 || by_columns) {
+            if let Some(c) = &c {
+                scale::<S::Sum>(ctx, &self.out, c, beta);
+            }
+            if by_columns {
+                self.transpose();
+            }
+            return self.compute(ctx, scheme, alpha, c.is_some());
+        }
+        let mut buffer = vec![S::Sum::ZERO; self.out.count];
+        let out = self.out;
+        self.out = dense(&out, sum, NonNull::from(&mut buffer[..]).cast());
+        if let Some(c) = &c {
+            scale::<S::Sum>(ctx, &self.out, c, beta);
+        }
+        let sums = self.out;
+        self.compute(ctx, scheme, alpha, c.is_some());
+        copy_view(ctx, &out, &sums);
+    }
+
+    /// The same product, read as bᵀ aᵀ = outᵀ.
+    fn transpose(&mut self) {
+        for t in [&mut self.out, &mut self.a, &mut self.b] {
+            t.dims.swap(self.batch, self.batch + 1);
+            t.strides.swap(self.batch, self.batch + 1);
+        }
+        std::mem::swap(&mut self.a, &mut self.b);
+        std::mem::swap(&mut self.m, &mut self.n);
+    }
+
+    fn compute<S: Scheme>(&self, ctx: &Ctx<'_>, _: S, alpha: f64, accumulate: bool) {
+        if self.k == 0 && !accumulate {
+            return map::<S::Sum, 0>(ctx, &self.out, [], |_, [], out| out.fill(S::Sum::ZERO));
+        }
+        let (walk_out, walk_a, walk_b) = (self.walk(&self.out), self.walk(&self.a), self.walk(&self.b));
+        let (rows, columns) = (self.batch, self.batch + 1);
+        let batches = self.out.count / (self.m * self.n);
+        let one = |ctx: &Ctx<'_>, i: usize| {
+            // SAFETY: the walks stay below the batch dimensions of resolved tensors, so each matrix is
+            // resolved too; `matmul` chose the scheme by what the CPU has.
+            unsafe {
+                let operand = |t: &Tensor, walk: &Walk, line: usize, step: usize| Operand {
+                    base: t.at(walk.offset(i)),
+                    dtype: t.dtype,
+                    line: t.strides[line],
+                    step: t.strides[step],
+                };
+                let gemm = Gemm::<S> {
+                    m: self.m,
+                    n: self.n,
+                    k: self.k,
+                    a: operand(&self.a, &walk_a, rows, columns),
+                    b: operand(&self.b, &walk_b, columns, rows),
+                    c: self.out.at(walk_out.offset(i)).cast(),
+                    row: self.out.strides[rows],
+                    alpha: S::Sum::from_f64(alpha),
+                    accumulate,
+                };
+                gemm.run(ctx);
+            }
+        };
+        if batches == 1 {
+            return one(ctx, 0);
+        }
+        // Many matrices: each on one thread. Few large ones: all threads on each.
+        let threads = if ctx.parallel { rayon::current_num_threads() } else { 1 };
+        if batches >= 2 * threads {
+            let alone = Ctx { memory: ctx.memory, parallel: false };
+            for_each(ctx, batches, self.out.count.saturating_mul(self.k) / 16, |i| one(&alone, i));
+        } else {
+            (0..batches).for_each(|i| one(ctx, i));
+        }
+    }
+
+    fn walk(&self, t: &Tensor) -> Walk {
+        let mut walk = Walk::default();
+        (0..self.batch).for_each(|d| walk.push(t.dims[d], t.strides[d]));
+        walk
+    }
+}
+
+/// A contiguous tensor of the dimensions of `like`.
+fn dense(like: &Tensor, dtype: DType, base: NonNull<u8>) -> Tensor {
+    let mut t = Tensor { base, dtype, ..*like };
+    let mut stride = 1;
+    for d in (0..t.rank).rev() {
+        t.strides[d] = stride;
+        stride *= t.dims[d] as isize;
+    }
+    t
+}
+
+/// out = beta c
+fn scale<L: Lane>(ctx: &Ctx<'_>, out: &Tensor, c: &Tensor, beta: f64) {
+    if beta == 1.0 {
+        return copy_view(ctx, out, c);
+    }
+    let beta = L::from_f64(beta);
+    map::<L, 1>(ctx, out, [c], |_, [c], out| out.iter_mut().zip(c).for_each(|(o, &c)| *o = c.mul(beta)));
+}
