@@ -6,7 +6,7 @@ use crate::{Error, Result};
 
 /// True in a child of the process that opened the driver.
 #[inline]
-pub(crate) fn is_child() -> bool {
+pub fn is_child() -> bool {
     vinci_driver::is_forked_child()
 }
 

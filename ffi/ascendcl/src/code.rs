@@ -1,0 +1,120 @@
+//! The error codes of CANN that this library returns, and how the runtime's errors become them.
+
+use vinci::{Error, FaultCause};
+
+/// Why a call failed: CANN's code and a sentence.
+#[derive(Debug)]
+pub struct Failure {
+    pub code: i32,
+    pub text: String,
+}
+
+pub type Result<T> = std::result::Result<T, Failure>;
+
+macro_rules! codes {
+    ($($name:ident = $value:literal),* $(,)?) => { $(pub const $name: i32 = $value;)* };
+}
+
+codes! {
+    INVALID_PARAM = 100000,
+    REPEAT_INITIALIZE = 100002,
+    INVALID_FILE = 100003,
+    PARSE_FILE = 100006,
+    REPEAT_FINALIZE = 100037,
+    FEATURE_UNSUPPORTED = 200006,
+    INTERNAL_ERROR = 500000,
+    RT_PARAM_INVALID = 107000,
+    RT_INVALID_DEVICEID = 107001,
+    RT_CONTEXT_NULL = 107002,
+    RT_STREAM_CONTEXT = 107003,
+    RT_EVENT_TIMESTAMP_INVALID = 107006,
+    RT_EVENT_TIMESTAMP_REVERSAL = 107007,
+    RT_ADDR_UNALIGNED = 107008,
+    RT_STREAM_SUBSCRIBE = 107011,
+    RT_THREAD_SUBSCRIBE = 107012,
+    RT_STREAM_NO_CB_REG = 107015,
+    RT_INVALID_HANDLE = 107017,
+    RT_SYSPARAMOPT_NOT_SET = 107021,
+    RT_DEVICE_TASK_ABORT = 107022,
+    RT_FEATURE_NOT_SUPPORT = 207000,
+    RT_MEMORY_ALLOCATION = 207001,
+    RT_NO_DEVICE = 207004,
+    RT_NO_PERMISSION = 207006,
+    RT_TS_ERROR = 507001,
+    RT_STREAM_NOT_COMPLETE = 507004,
+    RT_REPORT_TIMEOUT = 507012,
+    RT_SYS_DMA = 507013,
+    RT_AICORE_TIMEOUT = 507014,
+    RT_AICORE_EXCEPTION = 507015,
+    RT_STREAM_SYNC_TIMEOUT = 507046,
+    RT_EVENT_SYNC_TIMEOUT = 507047,
+    RT_HBM_MULTI_BIT_ECC_ERROR = 507054,
+    RT_LINK_ERROR = 507056,
+    RT_DRV_INTERNAL_ERROR = 507899,
+    HOST_MEMORY_ALREADY_REGISTERED = 507910,
+    HOST_MEMORY_NOT_REGISTERED = 507911,
+}
+
+impl Failure {
+    pub fn new(code: i32, text: impl Into<String>) -> Failure {
+        Failure { code, text: text.into() }
+    }
+
+    /// The same failure under another code.
+    pub fn code(self, code: i32) -> Failure {
+        Failure { code, ..self }
+    }
+}
+
+/// An argument that can never be right, as the layer under AscendCL reports it.
+pub fn invalid(text: impl Into<String>) -> Failure {
+    Failure::new(RT_PARAM_INVALID, text)
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Failure {
+        Failure::new(code_of(&error), error.to_string())
+    }
+}
+
+fn code_of(error: &Error) -> i32 {
+    match error {
+        Error::InvalidHandle { .. } => RT_INVALID_HANDLE,
+        Error::InvalidValue { .. } | Error::PeerState { .. } | Error::Busy { .. } => RT_PARAM_INVALID,
+        Error::OutOfMemory { .. } => RT_MEMORY_ALLOCATION,
+        Error::Timeout { .. } => RT_STREAM_SYNC_TIMEOUT,
+        Error::NotReady { .. } => RT_STREAM_NOT_COMPLETE,
+        Error::Fault(fault) => fault_code(fault),
+        Error::DeviceLost { .. } => RT_DEVICE_TASK_ABORT,
+        Error::NoDevice(_) => RT_NO_DEVICE,
+        Error::PeerNotEnabled { .. } => RT_NO_PERMISSION,
+        Error::NotSupported(_) => RT_FEATURE_NOT_SUPPORT,
+        Error::AlreadyRegistered { .. } => HOST_MEMORY_ALREADY_REGISTERED,
+        Error::Forked | Error::Driver { .. } => RT_DRV_INTERNAL_ERROR,
+    }
+}
+
+/// What CANN calls a fault. Without a kernel it was a copy engine or the scheduler.
+pub fn fault_code(fault: &vinci::Fault) -> i32 {
+    match fault.cause {
+        FaultCause::Ecc => RT_HBM_MULTI_BIT_ECC_ERROR,
+        FaultCause::Link => RT_LINK_ERROR,
+        FaultCause::Timeout => RT_AICORE_TIMEOUT,
+        FaultCause::Kernel | FaultCause::Exception => RT_AICORE_EXCEPTION,
+        FaultCause::Address if fault.kernel != 0 || fault.core.is_some() => RT_AICORE_EXCEPTION,
+        FaultCause::Address | FaultCause::Peer => RT_SYS_DMA,
+        _ => RT_TS_ERROR,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_keep_their_sentence() {
+        let failure = Failure::from(Error::OutOfMemory { die: 1, asked: 10, free: 5 });
+        assert_eq!(failure.code, 207001);
+        assert!(failure.text.contains("die 1") && failure.text.contains("10"), "{}", failure.text);
+    }
+}

@@ -1,0 +1,34 @@
+//! AscendCL, the C interface of CANN's runtime, over the Rust runtime `vinci`: this is `libascendcl.so`.
+//!
+//! One file per noun. Each entry point is declared with [`abi::entry`], which catches panics, turns errors into
+//! CANN's codes and keeps the sentence for `aclGetRecentErrMsg`. What a C program passes is an allegation until
+//! it is checked: handles are looked up in [`handle::Table`], never followed; pointers to results come in as
+//! [`abi::Out`]; device addresses are plain numbers.
+//!
+//! This library holds the runtime's state for the whole process. `libacl_rt.so` forwards to it, `libopapi.so`
+//! launches through the `vinci_` symbols of [`link`].
+#![allow(non_snake_case)]
+#![deny(unsafe_op_in_unsafe_fn)]
+
+#[macro_use]
+mod abi;
+mod allocator;
+mod base;
+mod callback;
+mod code;
+mod context;
+mod copy;
+mod device;
+mod error;
+mod event;
+mod exception;
+mod handle;
+mod host;
+mod link;
+mod memory;
+mod notify;
+mod pool;
+mod stream;
+mod system;
+mod unsupported;
+mod vmm;

@@ -1,0 +1,110 @@
+//! Functions of the surface that are not implemented: each says its name in the log, once, and answers
+//! ACL_ERROR_FEATURE_UNSUPPORTED.
+
+use parking_lot::Mutex;
+
+use crate::abi::{Handle, Out, call_or};
+use crate::code::{FEATURE_UNSUPPORTED, Failure};
+use crate::stream;
+
+/// Writes a warning about `name`, the first time.
+pub fn warn_once(name: &'static str, text: &str) {
+    static WARNED: Mutex<Vec<&str>> = Mutex::new(Vec::new());
+    let mut warned = WARNED.lock();
+    if !warned.contains(&name) {
+        warned.push(name);
+        eprintln!("[vinci] {name}: {text}");
+    }
+}
+
+/// The C calling conventions that Vinci runs on let the caller clear the arguments, so a function that reads none
+/// can be called with any.
+macro_rules! unsupported {
+    ($($name:ident)*) => { entry! { $(
+        fn $name() {
+            warn_once(stringify!($name), "not supported");
+            Err(Failure::new(FEATURE_UNSUPPORTED, "not supported in this version"))
+        }
+    )* } };
+}
+
+unsupported! {
+    aclmdlFinalizeDump aclmdlInitDump aclmdlRIAbort aclmdlRIAddCondTask aclmdlRIBindStream aclmdlRIBuildBegin
+    aclmdlRIBuildEnd aclmdlRICaptureBegin aclmdlRICaptureEnd aclmdlRICaptureTaskGrpBegin
+    aclmdlRICaptureTaskGrpEnd aclmdlRICaptureTaskUpdateBegin aclmdlRICaptureTaskUpdateEnd
+    aclmdlRICaptureThreadExchangeMode aclmdlRICaptureToModelRIBegin aclmdlRICondHandleCreate
+    aclmdlRICondHandleGetCondPtr aclmdlRIDebugJsonPrint aclmdlRIDebugPrint aclmdlRIDestroy
+    aclmdlRIDestroyRegisterCallback aclmdlRIDestroyUnregisterCallback aclmdlRIEndTask aclmdlRIExecute
+    aclmdlRIExecuteAsync aclmdlRIGetId aclmdlRIGetName aclmdlRIGetStreams aclmdlRIGetTasksByStream
+    aclmdlRIKernelTaskGetAttribute aclmdlRISetName aclmdlRITaskDisable aclmdlRITaskGetParams
+    aclmdlRITaskGetSeqId aclmdlRITaskGetType aclmdlRITaskSetParams aclmdlRIUnbindStream aclmdlRIUpdate
+    aclmdlSetDump aclrtActiveStream aclrtAllocBuf aclrtAppendBufChain aclrtBinaryGetDevAddress
+    aclrtBinaryGetFunction aclrtBinaryGetFunctionByEntry aclrtBinaryGetGlobal aclrtBinaryLoad
+    aclrtBinaryLoadFromData aclrtBinaryLoadFromFile aclrtBinarySetExceptionCallback aclrtBinaryUnLoad
+    aclrtCacheLastTaskExtendInfo aclrtCacheLastTaskOpInfo aclrtCmoAsyncWithBarrier aclrtCmoAsyncWithDesc
+    aclrtCmoGetDescSize aclrtCmoSetDesc aclrtCmoWaitBarrier aclrtCntNotifyCreate aclrtCntNotifyDestroy
+    aclrtCntNotifyGetId aclrtCntNotifyRecord aclrtCntNotifyReset aclrtCntNotifyWaitWithTimeout
+    aclrtCopyBufRef aclrtCreateLabel aclrtCreateLabelList aclrtDestroyBinary aclrtDestroyGroupInfo
+    aclrtDestroyLabel aclrtDestroyLabelList aclrtDeviceGetHostAtomicCapabilities aclrtDeviceGetLimit
+    aclrtDeviceGetP2PAtomicCapabilities aclrtDeviceL2CacheFlush aclrtDeviceSetLimit aclrtDeviceTaskAbort
+    aclrtFreeBuf aclrtFunctionGetAvailDynUbufPerBlock aclrtFunctionGetBinary aclrtFunctionGetParamCount
+    aclrtFunctionGetParamInfo aclrtGetAllGroupInfo aclrtGetBufChainNum aclrtGetBufData aclrtGetBufDataLen
+    aclrtGetBufFromChain aclrtGetBufUserData aclrtGetFuncBySymbol aclrtGetFunctionAddr
+    aclrtGetFunctionAttribute aclrtGetFunctionName aclrtGetFunctionSize aclrtGetGroupCount
+    aclrtGetGroupInfoDetail aclrtGetHardwareSyncAddr aclrtGetMemUceInfo aclrtGetMemcpyDescSize
+    aclrtGetStreamResLimit aclrtGetSymbolAddress aclrtGetSymbolSize aclrtGetThreadLastTaskId
+    aclrtIpcGetEventHandle aclrtIpcMemClose aclrtIpcMemGetExportKey aclrtIpcMemImportByKey
+    aclrtIpcMemImportPidInterServer aclrtIpcMemSetAttr aclrtIpcMemSetImportPid aclrtIpcOpenEventHandle
+    aclrtKernelArgsAppend aclrtKernelArgsAppendPlaceHolder aclrtKernelArgsFinalize
+    aclrtKernelArgsGetHandleMemSize aclrtKernelArgsGetMemSize aclrtKernelArgsGetPlaceHolderBuffer
+    aclrtKernelArgsInit aclrtKernelArgsInitByUserMem aclrtKernelArgsParaUpdate aclrtLaunchKernel
+    aclrtLaunchKernelV2 aclrtLaunchKernelWithArgsArray aclrtLaunchKernelWithConfig
+    aclrtLaunchKernelWithHostArgs aclrtLaunchSIMTKernelWithArgsArray aclrtLaunchSIMTKernelWithHostArgs
+    aclrtMemAllocManaged aclrtMemExportToShareableHandle aclrtMemExportToShareableHandleV2
+    aclrtMemImportFromShareableHandle aclrtMemImportFromShareableHandleV2 aclrtMemManagedAdvise
+    aclrtMemManagedGetAttr aclrtMemManagedGetAttrs aclrtMemManagedPrefetchAsync
+    aclrtMemManagedPrefetchBatchAsync aclrtMemMapNoAccess aclrtMemMapSelectedLink aclrtMemMapSetLink
+    aclrtMemP2PMap aclrtMemSetPidToShareableHandle aclrtMemSetPidToShareableHandleV2 aclrtMemUceRepair
+    aclrtMemcpyAsyncWithDesc aclrtMemcpyAsyncWithOffset aclrtMemcpyBatchAsyncV2 aclrtMemcpyBatchV2
+    aclrtMemcpyFromSymbol aclrtMemcpyFromSymbolAsync aclrtMemcpyToSymbol aclrtMemcpyToSymbolAsync
+    aclrtNotifyBatchReset aclrtNotifyGetExportKey aclrtNotifyImportByKey aclrtNotifySetImportPid
+    aclrtNotifySetImportPidInterServer aclrtNpuClearFloatOverFlowStatus aclrtNpuGetFloatOverFlowStatus
+    aclrtPersistentTaskClean aclrtProfTrace aclrtRandomNumAsync aclrtReduceAsync aclrtRegisterCpuFunc
+    aclrtRepairError aclrtReserveMemAddressNoUCMemory aclrtResetStreamResLimit aclrtSetBufDataLen
+    aclrtSetBufUserData aclrtSetDeviceTaskAbortCallback aclrtSetGroup aclrtSetLabel aclrtSetMemcpyDesc
+    aclrtSetStreamResLimit aclrtSnapShotCallbackRegister aclrtSnapShotCallbackUnregister
+    aclrtSnapShotProcessBackup aclrtSnapShotProcessLock aclrtSnapShotProcessRestore
+    aclrtSnapShotProcessUnlock aclrtStreamStop aclrtSwitchLabelByIndex aclrtSwitchStream aclrtTaskUpdateAsync
+    aclrtUnuseStreamResInCurrentThread aclrtUseStreamResInCurrentThread
+}
+
+#[unsafe(no_mangle)]
+pub extern "C" fn aclrtCreateGroupInfo() -> usize {
+    call_or("aclrtCreateGroupInfo", 0, || {
+        warn_once("aclrtCreateGroupInfo", "not supported");
+        Err(Failure::new(FEATURE_UNSUPPORTED, "not supported in this version"))
+    })
+}
+
+#[unsafe(no_mangle)]
+pub extern "C" fn aclrtCreateBinary() -> usize {
+    call_or("aclrtCreateBinary", 0, || {
+        warn_once("aclrtCreateBinary", "not supported");
+        Err(Failure::new(FEATURE_UNSUPPORTED, "not supported in this version"))
+    })
+}
+
+entry! {
+    /// No stream is ever being captured, and programs ask all the time.
+    fn aclmdlRICaptureGetInfo(stream: Handle, status: Out<u32>, model: Out<Handle>) {
+        const NONE: u32 = 0;
+        stream::named(stream)?;
+        if let Some(place) = status.maybe() {
+            place.put(NONE);
+        }
+        if let Some(place) = model.maybe() {
+            place.put(0);
+        }
+        Ok(())
+    }
+}
