@@ -206,16 +206,32 @@ impl Driver {
             .ok_or_else(|| Error::value(op, format!("no {size} bytes of device addresses are left")))
     }
 
-    /// Makes a buffer object of a die's memory and maps it; answers address, size and object.
-    pub(crate) fn map_hbm(&self, die: u32, bytes: u64, align: u64) -> Result<(u64, u64, BoHandle)> {
-        let bo = self.sys.bo_create("malloc", DRM_VINCI_PLACE_HBM, die, bytes)?;
-        match self.map_object("malloc", bo.handle, bo.size, align, DRM_VINCI_MAP_READ | DRM_VINCI_MAP_WRITE) {
-            Ok(va) => Ok((va, bo.size, bo.handle)),
-            Err(e) => {
-                self.sys.close(bo.handle);
-                Err(e)
+    /// Takes `bytes` of a die's memory and maps them; answers address, size and objects.
+    ///
+    /// The driver's blocks are powers of two, so a size that is far from one is put together from several.
+    pub(crate) fn map_hbm(&self, die: u32, bytes: u64, align: u64) -> Result<(u64, u64, Objects)> {
+        let op = "malloc";
+        let size = bytes.next_multiple_of(self.info.page_size);
+        let va = self.take_va(op, size, align)?;
+        let flags = DRM_VINCI_MAP_READ | DRM_VINCI_MAP_WRITE;
+        let mut objects = Objects::new();
+        let mut at = va;
+        for piece in pieces(size) {
+            let made = self.sys.bo_create(op, DRM_VINCI_PLACE_HBM, die, piece).and_then(|bo| {
+                objects.push(bo.handle);
+                self.sys.vm_map(op, self.vm, bo.handle, flags, 0, at, piece)
+            });
+            if let Err(e) = made {
+                let unmapped = at == va || self.sys.vm_unmap(op, self.vm, va, at - va).is_ok();
+                objects.into_iter().for_each(|object| self.sys.close(object));
+                if unmapped {
+                    self.va.lock().give(va, size);
+                }
+                return Err(e);
             }
+            at += piece;
         }
+        Ok((va, size, objects))
     }
 
     /// Maps a whole object wherever there is room.
@@ -237,14 +253,14 @@ impl Driver {
         }
     }
 
-    /// Undoes [`Driver::map_object`] and closes the object.
-    pub(crate) fn unmap(&self, va: u64, size: u64, handle: BoHandle) {
+    /// Undoes [`Driver::map_object`] or [`Driver::map_hbm`] and closes the objects.
+    pub(crate) fn unmap(&self, va: u64, size: u64, objects: &[BoHandle]) {
         match self.sys.vm_unmap("free", self.vm, va, size) {
             Ok(()) => self.va.lock().give(va, size),
             // The addresses are not given out again: the device may still translate them.
             Err(e) => log::error!("free: {va:#x}..{:#x} stays mapped: {e}", va + size),
         }
-        self.sys.close(handle);
+        objects.iter().for_each(|&object| self.sys.close(object));
     }
 }
 
@@ -252,4 +268,40 @@ impl Driver {
 pub(crate) fn text(field: &[c_char]) -> String {
     let bytes: Vec<u8> = field.iter().take_while(|&&c| c != 0).map(|&c| c as u8).collect();
     String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// The objects behind one mapping.
+pub(crate) type Objects = Vec<BoHandle>;
+
+/// Cuts `size` into at most four pieces, so that rounding them up to powers of two wastes little.
+fn pieces(size: u64) -> impl Iterator<Item = u64> {
+    let mut rest = size;
+    (0..4).map_while(move |n| {
+        let waste = rest.checked_next_power_of_two().map_or(0, |power| power - rest);
+        let piece = match rest {
+            0 => return None,
+            _ if n == 3 || waste <= size / 16 => rest,
+            _ => 1 << rest.ilog2(),
+        };
+        rest -= piece;
+        Some(piece)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_cover_the_size_and_waste_little() {
+        const MIB: u64 = 1 << 20;
+        for size in [4096, 64 * MIB, 40 * MIB, 33 * 1024 * MIB, 63 * MIB, 47 * MIB + 4096, 10240 * MIB + 4096]
+        {
+            let all: Vec<u64> = pieces(size).collect();
+            assert_eq!(all.iter().sum::<u64>(), size);
+            assert!(all.iter().all(|piece| piece % 4096 == 0));
+            let taken: u64 = all.iter().map(|piece| piece.next_power_of_two()).sum();
+            assert!(taken <= size + size / 8, "{size}: {all:?}");
+        }
+    }
 }

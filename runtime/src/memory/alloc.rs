@@ -11,14 +11,16 @@ use super::heap::{BlockId, GRANULE, Heap};
 use super::lookup::AllocationKind;
 use super::registry::Record;
 use super::{DevicePtr, Policy};
-use crate::driver::Driver;
+use crate::driver::{Driver, Objects};
 use crate::sys::BoHandle;
 use crate::{Error, Result};
 
 /// Blocks from here on have a buffer object of their own.
 const LARGE: u64 = 32 << 20;
-/// Bytes of a chunk, if the die has room for it.
+/// Bytes of the first chunk and of the largest ones: they grow with what is taken already, so that the ends of
+/// chunks, which no block fits, stay a small part of it.
 const CHUNK: u64 = 64 << 20;
+const LARGEST_CHUNK: u64 = 1 << 30;
 /// What a huge page is aligned to.
 pub(crate) const HUGE: u64 = 2 << 20;
 /// How long a full die waits for memory that was freed while in use.
@@ -30,7 +32,7 @@ pub(crate) enum Backing {
     /// A block of a die's chunks.
     Block { die: u32, id: BlockId, size: u64 },
     /// A mapping of its own; closing the object is part of freeing it.
-    Object { va: u64, size: u64, handle: BoHandle },
+    Object { va: u64, size: u64, objects: Objects },
     /// Host memory made here, with its mapping in the process.
     Host { va: u64, size: u64, handle: BoHandle, map: Mapping },
     /// A part of a virtual range: only unmapped; the object belongs to a `PhysicalMemory`.
@@ -39,7 +41,7 @@ pub(crate) enum Backing {
 
 #[derive(Debug)]
 struct Chunk {
-    handle: BoHandle,
+    objects: Objects,
     va: u64,
     size: u64,
 }
@@ -75,8 +77,8 @@ impl DieMemory {
     fn take(&self, driver: &'static Driver, bytes: u64, align: u64) -> Result<(u64, Backing)> {
         let size = bytes.next_multiple_of(GRANULE);
         if size >= LARGE {
-            let (va, size, handle) = driver.map_hbm(self.die, bytes, align)?;
-            return Ok((va, Backing::Object { va, size, handle }));
+            let (va, size, objects) = driver.map_hbm(self.die, bytes, align)?;
+            return Ok((va, Backing::Object { va, size, objects }));
         }
         let mut state = self.state.lock();
         let (id, va) = match state.heap.take(size, align) {
@@ -93,8 +95,10 @@ impl DieMemory {
 
     fn grow(&self, driver: &'static Driver, state: &mut State, size: u64, align: u64) -> Result<()> {
         let least = size + if align > GRANULE { align } else { 0 };
+        let chunk = state.chunk_bytes.next_power_of_two().clamp(CHUNK, LARGEST_CHUNK);
         // A die that has no room for a chunk may have room for what is asked.
-        let wanted = [CHUNK, least.next_multiple_of(HUGE), least.next_multiple_of(driver.info.page_size)];
+        let wanted =
+            [chunk, CHUNK, least.next_multiple_of(HUGE), least.next_multiple_of(driver.info.page_size)];
         let mut result = Err(Error::OutOfMemory { die: self.die, asked: size, free: 0 });
         for bytes in wanted {
             result = driver.map_hbm(self.die, bytes, HUGE);
@@ -102,8 +106,8 @@ impl DieMemory {
                 break;
             }
         }
-        let (va, size, handle) = result?;
-        let chunk = Some(Chunk { handle, va, size });
+        let (va, size, objects) = result?;
+        let chunk = Some(Chunk { objects, va, size });
         let region = match state.chunks.iter().position(Option::is_none) {
             Some(hole) => {
                 state.chunks[hole] = chunk;
@@ -138,7 +142,7 @@ impl DieMemory {
             return;
         }
         state.chunk_bytes -= chunk.size;
-        driver.unmap(chunk.va, chunk.size, chunk.handle);
+        driver.unmap(chunk.va, chunk.size, &chunk.objects);
     }
 
     /// Gives chunks without a block in use back to the die.
@@ -238,9 +242,9 @@ impl Driver {
     pub(crate) fn release(&'static self, backing: Backing) {
         match backing {
             Backing::Block { die, id, size } => self.dies[die as usize].memory.give(self, id, size),
-            Backing::Object { va, size, handle } => self.unmap(va, size, handle),
+            Backing::Object { va, size, objects } => self.unmap(va, size, &objects),
             // The process's mapping goes after the device's.
-            Backing::Host { va, size, handle, map: _map } => self.unmap(va, size, handle),
+            Backing::Host { va, size, handle, map: _map } => self.unmap(va, size, &[handle]),
             Backing::Part => {}
         }
     }

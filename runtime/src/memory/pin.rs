@@ -51,14 +51,14 @@ impl Pin {
     /// Keeps the pages pinned until the backing is released.
     pub(crate) fn into_backing(self) -> Backing {
         let pin = std::mem::ManuallyDrop::new(self);
-        Backing::Object { va: pin.va, size: pin.size, handle: pin.handle }
+        Backing::Object { va: pin.va, size: pin.size, objects: vec![pin.handle] }
     }
 }
 
 impl Drop for Pin {
     fn drop(&mut self) {
         if !fork::is_child() {
-            self.driver.unmap(self.va, self.size, self.handle);
+            self.driver.unmap(self.va, self.size, &[self.handle]);
         }
     }
 }

@@ -7,6 +7,9 @@ use std::collections::BTreeMap;
 pub(crate) struct VaSpace {
     /// Start to length.
     free: BTreeMap<u64, u64>,
+    /// Where the last range ended: addresses that were given back are taken again as late as possible, so
+    /// that work which uses them too long faults.
+    cursor: u64,
 }
 
 impl VaSpace {
@@ -14,16 +17,23 @@ impl VaSpace {
     pub(crate) fn new(base: u64, size: u64) -> Self {
         let start = base.max(1 << 16);
         let len = (base + size).saturating_sub(start);
-        Self { free: BTreeMap::from([(start, len)]) }
+        Self { free: BTreeMap::from([(start, len)]), cursor: start }
     }
 
-    /// Takes `size` bytes aligned to `align`, a power of two: the lowest that fit.
+    /// Takes `size` bytes aligned to `align`, a power of two: the next that fit.
     pub(crate) fn take(&mut self, size: u64, align: u64) -> Option<u64> {
-        let (start, at) = self.free.iter().find_map(|(&start, &len)| {
-            let at = start.checked_next_multiple_of(align)?;
+        let cursor = self.cursor;
+        let fits = |(&start, &len): (&u64, &u64), from: u64| {
+            let at = start.max(from).checked_next_multiple_of(align)?;
             (at - start <= len && size <= len - (at - start)).then_some((start, at))
-        })?;
+        };
+        let here = self.free.range(..cursor).next_back();
+        let (start, at) = here
+            .and_then(|range| fits(range, cursor))
+            .or_else(|| self.free.range(cursor..).find_map(|range| fits(range, 0)))
+            .or_else(|| self.free.iter().find_map(|range| fits(range, 0)))?;
         self.carve(start, at, size);
+        self.cursor = at + size;
         Some(at)
     }
 
@@ -84,6 +94,17 @@ mod tests {
         va.give(b, 0x1000);
         assert_eq!(va.free, BTreeMap::from([(0x100000, 0x100000)]));
         assert_eq!(va.take(0x200000, 0x1000), None);
+    }
+
+    #[test]
+    fn addresses_are_taken_again_late() {
+        let mut va = VaSpace::new(0x100000, 0x4000);
+        let first = va.take(0x1000, 0x1000).unwrap();
+        va.give(first, 0x1000);
+        let rest: Vec<u64> = (0..3).map(|_| va.take(0x1000, 0x1000).unwrap()).collect();
+        assert!(!rest.contains(&first));
+        assert_eq!(va.take(0x1000, 0x1000), Some(first));
+        assert_eq!(va.take(0x1000, 0x1000), None);
     }
 
     #[test]

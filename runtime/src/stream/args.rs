@@ -93,7 +93,7 @@ impl Args {
     /// Frees the memory. Entries that still use it fault.
     pub(crate) fn release(&mut self, driver: &Driver) {
         if let Some(memory) = self.memory.take() {
-            driver.unmap(memory.va, SIZE, memory.handle);
+            driver.unmap(memory.va, SIZE, &[memory.handle]);
         }
     }
 }

@@ -145,22 +145,22 @@ impl Queue {
         make: impl FnOnce(u64) -> Sqe,
     ) -> Result<u64> {
         let mut submit = self.submit.lock();
-        if !submit.producer.has_room() || submit.producer.is_stale() {
-            submit = self.make_room(op, submit)?;
-        }
-        if self.stopped.load(Ordering::Relaxed) {
-            drop(submit);
-            return Err(self.why_stopped(op));
-        }
-        let va = if payload.is_empty() {
-            0
-        } else {
-            loop {
-                if let Some(va) = submit.args.put(self.driver, payload)? {
-                    break va;
-                }
-                submit = self.free_args(op, submit, payload.len())?;
+        let va = loop {
+            if !submit.producer.has_room() || submit.producer.is_stale() {
+                submit = self.make_room(op, submit)?;
             }
+            if self.stopped.load(Ordering::Relaxed) {
+                drop(submit);
+                return Err(self.why_stopped(op));
+            }
+            if payload.is_empty() {
+                break 0;
+            }
+            if let Some(va) = submit.args.put(self.driver, payload)? {
+                break va;
+            }
+            // The lock is let go meanwhile, so the ring may be full again afterwards.
+            submit = self.free_args(op, submit, payload.len())?;
         };
         let Submit { producer, args } = &mut *submit;
         let index = producer.slot();

@@ -18,8 +18,8 @@ fn callbacks_run_in_order_and_hold_the_stream() {
         let (seen, ptr) = (seen.clone(), buffer.ptr());
         stream
             .callback(move || {
-                let byte = [0u8];
-                vinci::memory::copy(crate::host(&byte), ptr.into(), 1).unwrap();
+                let mut byte = [0u8];
+                vinci::memory::copy(crate::host_mut(&mut byte), ptr.into(), 1).unwrap();
                 seen.lock().unwrap().push(byte[0]);
             })
             .unwrap();
@@ -61,7 +61,9 @@ fn without_blocking_the_stream_goes_on() {
     for _ in 0..10 {
         let count = count.clone();
         stream
-            .callback_on(&reporter, Blocking::NoBlock, move || drop(count.fetch_add(1, Ordering::Relaxed)))
+            .callback_on(&reporter, Blocking::NoBlock, move || {
+                count.fetch_add(1, Ordering::Relaxed);
+            })
             .unwrap();
         stream.launch(&nop(), 1, &[]).unwrap();
     }

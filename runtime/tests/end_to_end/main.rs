@@ -25,10 +25,16 @@ fn nop() -> Kernel {
     Kernel::resident("nop").unwrap()
 }
 
-/// A host end of a copy, from a slice that outlives it.
+/// The host source of a copy.
 fn host(bytes: &[u8]) -> Addr {
     // SAFETY: the tests wait for their copies before they touch or drop the memory.
     unsafe { Addr::host(bytes.as_ptr().cast_mut()) }
+}
+
+/// The host destination of a copy.
+fn host_mut(bytes: &mut [u8]) -> Addr {
+    // SAFETY: as in `host`.
+    unsafe { Addr::host(bytes.as_mut_ptr()) }
 }
 
 /// Bytes that differ from place to place.
@@ -39,7 +45,7 @@ fn pattern(len: usize, seed: u32) -> Vec<u8> {
 /// Arguments of the resident kernel "fill" for `len` bytes at `va`.
 fn fill_args(va: u64, len: i64, value: i64) -> Vec<u8> {
     let mut builder: ArgsBuilder = ArgsBuilder::new();
-    builder.tensor(&TensorArg::new(va, DType::Uint8, &[len], &[1]).unwrap()).unwrap();
+    builder.tensor(&TensorArg::new(va, DType::U8, &[len], &[1]).unwrap()).unwrap();
     builder.attr_f64(value as f64).unwrap().attr_i64(value).unwrap();
     builder.finish().to_vec()
 }

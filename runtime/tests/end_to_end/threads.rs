@@ -3,6 +3,8 @@ use std::thread;
 
 use vinci::{Buffer, Context, Device, Event, HostBuffer, Notify, Policy, Pool, Stream, VirtualRange};
 
+use vinci_hw::args::ArgsBuilder;
+
 use crate::{device, nop, pattern, stream};
 
 const fn shared<T: Send + Sync>() {}
@@ -27,9 +29,11 @@ const _: () = {
 fn many_threads_submit_to_one_stream() {
     let stream = stream();
     let kernel = nop();
+    let mut builder: ArgsBuilder = ArgsBuilder::new();
+    let no_args = builder.finish();
     thread::scope(|scope| {
         for _ in 0..4 {
-            scope.spawn(|| (0..20_000).for_each(|_| stream.launch(&kernel, 1, &[0; 16]).unwrap()));
+            scope.spawn(|| (0..20_000).for_each(|_| stream.launch(&kernel, 1, no_args).unwrap()));
         }
     });
     stream.synchronize(None).unwrap();

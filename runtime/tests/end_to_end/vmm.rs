@@ -1,6 +1,6 @@
 use vinci::{Access, Buffer, DevicePtr, Error, FaultCause, PhysicalMemory, VirtualRange, memory};
 
-use crate::{device, host, pattern, stream};
+use crate::{device, host, host_mut, pattern, stream};
 
 #[test]
 fn adjoining_parts_are_one_range() {
@@ -33,8 +33,8 @@ fn memory_keeps_its_bytes_while_it_moves() {
     assert!(matches!(a.unmap(0), Err(Error::InvalidHandle { .. })));
     let second = b.map(0, step, &page, 0, Access::Read).unwrap();
     drop(page);
-    let out = vec![0u8; step as usize];
-    memory::copy(host(&out), second.into(), step).unwrap();
+    let mut out = vec![0u8; step as usize];
+    memory::copy(host_mut(&mut out), second.into(), step).unwrap();
     assert!(out.iter().all(|&byte| byte == 0x5a));
 
     let stream = stream();
