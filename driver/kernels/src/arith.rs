@@ -19,7 +19,6 @@ pub trait Arith: Sized {
     fn from_f64(v: f64) -> Self;
     fn from_i64(v: i64) -> Self;
     fn to_f64(self) -> f64;
-    fn to_i64(self) -> i64;
     fn nan(self) -> bool;
 
     fn add(self, b: Self) -> Self;
@@ -83,10 +82,6 @@ macro_rules! float {
             #[inline(always)]
             fn to_f64(self) -> f64 {
                 self as f64
-            }
-            #[inline(always)]
-            fn to_i64(self) -> i64 {
-                self as i64
             }
             #[inline(always)]
             fn nan(self) -> bool {
@@ -260,10 +255,6 @@ macro_rules! integer {
             #[inline(always)]
             fn to_f64(self) -> f64 {
                 self as f64
-            }
-            #[inline(always)]
-            fn to_i64(self) -> i64 {
-                self as i64
             }
             #[inline(always)]
             fn nan(self) -> bool {

@@ -16,11 +16,16 @@ mod elementwise;
 #[cfg(test)]
 mod elementwise_tests;
 mod lane;
+mod loss;
 mod math;
 mod matmul;
 mod movement;
+mod reduce;
+#[cfg(test)]
+mod reduce_tests;
 mod registry;
 mod simd;
+mod softmax;
 mod ternary;
 #[cfg(test)]
 mod testing;

@@ -171,15 +171,10 @@ pub fn cat(ctx: &Ctx<'_>, args: &ArgsView<'_>) -> Result<(), KernelFault> {
             return Err(ArgsError::BadTensor(index).into());
         }
         let a = Tensor::input(ctx, args, index)?;
-        let mut part = out;
+        let mut part = out.shifted(at as isize * out.strides[dim]);
         part.dims[dim] = width;
         part.count = a.count;
-        if a.count > 0 {
-            // SAFETY: the part starts at an index below the output's dimension.
-            let base = unsafe { out.at(at as isize * out.strides[dim]) };
-            part.base = std::ptr::NonNull::new(base).unwrap_or(part.base);
-            copy_view(ctx, &part, &a);
-        }
+        copy_view(ctx, &part, &a);
         at += width;
     }
     if at == out.dims[dim] { Ok(()) } else { Err(ArgsError::BadTensor(0).into()) }

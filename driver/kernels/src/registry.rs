@@ -10,7 +10,9 @@ use crate::elementwise::{
     self as two, Add, Atan2, Div, FloorDiv, Fmod, Maximum, Minimum, Mul, Pow, Remainder, Sub,
 };
 use crate::unary::{self as one};
-use crate::{CoreType, Ctx, Kernel, KernelFault, Work, cost, matmul, movement, ternary};
+use crate::{
+    CoreType, Ctx, Kernel, KernelFault, Work, cost, loss, matmul, movement, reduce, softmax, ternary,
+};
 
 type Estimate = fn(&ArgsView<'_>) -> Result<Work, ArgsError>;
 type Run = fn(&Ctx<'_>, &ArgsView<'_>) -> Result<(), KernelFault>;
@@ -96,6 +98,26 @@ pub static KERNELS: &[Kernel] = &[
 
     // The cube.
     k("matmul", Aic, cost::matmul, matmul::matmul),
+
+    // Reductions.
+    k("reduce_sum", Aiv, one_op, reduce::reduce::<reduce::Sum>),
+    k("reduce_mean", Aiv, one_op, reduce::reduce::<reduce::Mean>),
+    k("reduce_max", Aiv, one_op, reduce::reduce::<reduce::Max>),
+    k("reduce_min", Aiv, one_op, reduce::reduce::<reduce::Min>),
+    k("reduce_prod", Aiv, one_op, reduce::reduce::<reduce::Prod>),
+    k("reduce_any", Aiv, one_op, reduce::reduce::<reduce::Any>),
+    k("reduce_all", Aiv, one_op, reduce::reduce::<reduce::All>),
+    k("argmax", Aiv, one_op, reduce::argmax),
+    k("argmin", Aiv, one_op, reduce::argmin),
+    k("var", Aiv, many_ops, reduce::variance),
+
+    // Softmax and loss.
+    k("softmax", Aiv, many_ops, softmax::softmax),
+    k("log_softmax", Aiv, many_ops, softmax::log_softmax),
+    k("softmax_backward", Aiv, many_ops, softmax::softmax_backward),
+    k("log_softmax_backward", Aiv, many_ops, softmax::log_softmax_backward),
+    k("nll_loss", Aiv, cost::two_outputs, loss::nll_loss),
+    k("nll_loss_backward", Aiv, one_op, loss::nll_loss_backward),
 
     // Movement.
     k("copy", Aiv, one_op, movement::copy),

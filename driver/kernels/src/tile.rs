@@ -10,7 +10,7 @@ use crate::lane::{Lane, Load, Store, TILE};
 use crate::view::{Tensor, Walk};
 
 /// Elements from which on it pays to wake other threads.
-const PARALLEL: usize = 1 << 15;
+pub const PARALLEL: usize = 1 << 15;
 
 /// An input on its way into tiles.
 pub struct Source<L> {
@@ -32,12 +32,24 @@ impl<L: Lane> Source<L> {
         Self { tensor: *tensor, walk: tensor.walk(order), load: L::loader(tensor.dtype) }
     }
 
+    /// Reads the part of `tensor` that begins `offset` elements from its element 0 and goes along `walk`.
+    pub fn part(tensor: &Tensor, offset: isize, walk: &Walk) -> Self {
+        Self { tensor: tensor.shifted(offset), walk: *walk, load: L::loader(tensor.dtype) }
+    }
+
+    /// Reads elements from number `start` on.
     #[inline]
-    fn read(&self, start: usize, out: &mut [L]) {
+    pub fn read(&self, start: usize, out: &mut [L]) {
+        self.read_shifted(0, start, out);
+    }
+
+    /// Reads elements from number `start` on, of the part that begins `shift` elements further.
+    #[inline]
+    pub fn read_shifted(&self, shift: isize, start: usize, out: &mut [L]) {
         let length = out.len();
         self.walk.segments(start, length, |position, offset, stride, n| {
-            // SAFETY: the walk stays within the tensor's dimensions, all of which were resolved.
-            unsafe { (self.load)(self.tensor.at(offset), stride, &mut out[position..position + n]) }
+            // SAFETY: walks, and shifts that walks gave, stay within the dimensions of the resolved tensor.
+            unsafe { (self.load)(self.tensor.at(shift + offset), stride, &mut out[position..position + n]) }
         });
     }
 }
@@ -48,8 +60,14 @@ impl<L: Lane> Sink<L> {
         Self { tensor: *tensor, walk: tensor.walk(order), store: L::storer(tensor.dtype) }
     }
 
+    /// Writes the part of `tensor` that begins `offset` elements from its element 0 and goes along `walk`.
+    pub fn part(tensor: &Tensor, offset: isize, walk: &Walk) -> Self {
+        Self { tensor: tensor.shifted(offset), walk: *walk, store: L::storer(tensor.dtype) }
+    }
+
+    /// Writes elements from number `start` on.
     #[inline]
-    fn write(&self, start: usize, values: &[L]) {
+    pub fn write(&self, start: usize, values: &[L]) {
         self.walk.segments(start, values.len(), |position, offset, stride, n| {
             // SAFETY: the walk stays within the tensor's dimensions, all of which were resolved.
             unsafe { (self.store)(self.tensor.at(offset), stride, &values[position..position + n]) }

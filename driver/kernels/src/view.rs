@@ -90,6 +90,13 @@ impl Tensor {
         unsafe { self.base.as_ptr().offset(offset * self.dtype.size() as isize) }
     }
 
+    /// The same tensor seen from another of its elements; an empty one stays as it is.
+    pub fn shifted(&self, offset: isize) -> Self {
+        let by = offset.wrapping_mul(self.dtype.size() as isize);
+        let base = NonNull::new(self.base.as_ptr().wrapping_offset(by)).unwrap_or(self.base);
+        Self { base, ..*self }
+    }
+
     /// The order of dimensions, outermost first, in which this tensor's elements lie most nearly in sequence.
     pub fn order(&self) -> [u8; MAX_RANK] {
         let mut order = [0, 1, 2, 3, 4, 5, 6, 7];
