@@ -1,0 +1,57 @@
+//! In unit tests there is no runtime: launches run at once, on host memory.
+#![allow(clippy::missing_safety_doc, missing_docs)]
+
+use std::cell::RefCell;
+use std::ffi::c_void;
+use std::ptr::NonNull;
+
+use vinci_hw::args::ArgsView;
+use vinci_kernels::{Access, Ctx, KernelFault, Memory};
+
+thread_local! {
+    pub static LAST_ERROR: RefCell<String> = const { RefCell::new(String::new()) };
+}
+
+struct Host;
+
+impl Memory for Host {
+    fn resolve(&self, va: u64, _bytes: u64, _access: Access) -> Result<NonNull<u8>, KernelFault> {
+        NonNull::new(va as *mut u8).ok_or(KernelFault::Unsupported("a null tensor"))
+    }
+}
+
+pub unsafe fn vinci_kernel(name: *const u8, name_len: usize, kernel: *mut u64) -> i32 {
+    // SAFETY: the caller passes a live string and a place for the answer.
+    unsafe {
+        let name = std::str::from_utf8(std::slice::from_raw_parts(name, name_len)).unwrap();
+        match vinci_kernels::lookup(name) {
+            Some((id, _)) => {
+                *kernel = id;
+                0
+            }
+            None => 100_001,
+        }
+    }
+}
+
+pub unsafe fn vinci_launch(_: *mut c_void, kernel: u64, _: u32, args: *const u8, bytes: usize) -> i32 {
+    // SAFETY: the caller passes a live block.
+    let block = unsafe { std::slice::from_raw_parts(args, bytes) };
+    let kernel = vinci_kernels::by_id(kernel).unwrap();
+    let args = ArgsView::new(block).unwrap();
+    (kernel.estimate)(&args).unwrap();
+    (kernel.run)(&Ctx { memory: &Host, parallel: false }, &args)
+        .map_err(|e| panic!("{}: {e}", kernel.name))
+        .unwrap();
+    0
+}
+
+pub unsafe fn vinci_stream_check(_: *mut c_void) -> i32 {
+    0
+}
+
+pub unsafe fn vinci_set_error(_: i32, text: *const u8, len: usize) {
+    // SAFETY: the caller passes a live string.
+    let text = unsafe { std::str::from_utf8(std::slice::from_raw_parts(text, len)) }.unwrap().to_string();
+    LAST_ERROR.set(text);
+}

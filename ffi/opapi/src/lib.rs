@@ -1,0 +1,21 @@
+//! libopapi.so: tensors, scalars and arrays as CANN's operator library takes them, and the two-phase aclnn
+//! operators over them.
+//!
+//! Phase 1 (`aclnnXGetWorkspaceSize`) checks the arguments and writes a [`program::Program`]: launches of
+//! resident kernels. Phase 2 (`aclnnX`) launches it on a stream. An operator is one line of [`ops`]: its name,
+//! its arguments, and the function that writes its program; both C functions, the checks of the arguments and
+//! the C header come from that line.
+//!
+//! The runtime lives in libascendcl.so; [`link`] is all that this library uses of it.
+
+mod dtype;
+mod error;
+mod executor;
+#[cfg(test)]
+mod host;
+mod link;
+mod objects;
+pub mod ops;
+mod program;
+mod tensor;
+mod view;

@@ -1,0 +1,58 @@
+//! What this library uses of libascendcl.so.
+
+use std::ffi::c_void;
+
+#[cfg(test)]
+use crate::host as sys;
+
+#[cfg(not(test))]
+mod sys {
+    use std::ffi::c_void;
+
+    unsafe extern "C" {
+        pub fn vinci_kernel(name: *const u8, name_len: usize, kernel: *mut u64) -> i32;
+        pub fn vinci_launch(
+            stream: *mut c_void,
+            kernel: u64,
+            blocks: u32,
+            args: *const u8,
+            args_bytes: usize,
+        ) -> i32;
+        pub fn vinci_stream_check(stream: *mut c_void) -> i32;
+        pub fn vinci_set_error(code: i32, text: *const u8, text_len: usize);
+    }
+}
+
+/// Id of a resident kernel; the AscendCL error code if there is none or no device.
+pub fn kernel(name: &str) -> Result<u64, i32> {
+    let mut id = 0;
+    // SAFETY: the name and the place for the answer are alive during the call.
+    match unsafe { sys::vinci_kernel(name.as_ptr(), name.len(), &mut id) } {
+        0 => Ok(id),
+        code => Err(code),
+    }
+}
+
+/// Launches a kernel; the arguments are copied before this returns.
+pub fn launch(stream: *mut c_void, kernel: u64, args: &[u8]) -> Result<(), i32> {
+    // SAFETY: the block is alive during the call; the stream is a handle that the other side checks.
+    match unsafe { sys::vinci_launch(stream, kernel, 1, args.as_ptr(), args.len()) } {
+        0 => Ok(()),
+        code => Err(code),
+    }
+}
+
+/// Whether a stream handle is good.
+pub fn check_stream(stream: *mut c_void) -> Result<(), i32> {
+    // SAFETY: a handle, which the other side checks.
+    match unsafe { sys::vinci_stream_check(stream) } {
+        0 => Ok(()),
+        code => Err(code),
+    }
+}
+
+/// Makes `text` what aclGetRecentErrMsg answers on this thread.
+pub fn set_error(code: i32, text: &str) {
+    // SAFETY: the text is alive during the call.
+    unsafe { sys::vinci_set_error(code, text.as_ptr(), text.len()) }
+}

@@ -1,0 +1,211 @@
+//! Operators that work element by element.
+
+use crate::dtype::{DType, floating, promote, promote_scalar};
+use crate::error::{OpError, Result, invalid};
+use crate::objects::Scalar;
+use crate::program::Attr::{Float, Int, Type};
+use crate::program::Program;
+use crate::view::{View, broadcast};
+
+/// `out` must have the shape that the operator gives.
+pub fn check_shape(out: &View, dims: &[i64]) -> Result<()> {
+    if out.dims == dims {
+        Ok(())
+    } else {
+        Err(invalid!("out has shape {:?}; the result has {dims:?}", out.dims))
+    }
+}
+
+/// A result of type `is` must not be cut down to `out`'s: floats do not become integers unasked.
+fn check_type(out: &View, is: DType) -> Result<()> {
+    if is.is_float() && !out.dtype.is_float() {
+        return Err(invalid!("a result of {is:?} does not fit into out of {:?}", out.dtype));
+    }
+    if out.dtype == DType::Bool && is != DType::Bool {
+        return Err(invalid!("a result of {is:?} does not fit into out of Bool"));
+    }
+    Ok(())
+}
+
+fn pair(a: &View, b: &View, out: &View) -> Result<(View, View)> {
+    check_shape(out, &broadcast(&a.dims, &b.dims)?)?;
+    Ok((a.expand(&out.dims)?, b.expand(&out.dims)?))
+}
+
+/// out = a ± alpha * b, and the like.
+pub fn arithmetic(
+    p: &mut Program,
+    k: &'static str,
+    a: &View,
+    b: &View,
+    alpha: Option<Scalar>,
+    out: &View,
+) -> Result<()> {
+    let kind = promote(a.dtype, b.dtype);
+    check_type(out, kind)?;
+    let (a, b) = pair(a, b, out)?;
+    if kind == DType::Bool && k == "sub" {
+        return Err(invalid!("booleans cannot be subtracted"));
+    }
+    let (f, i) = alpha.map_or((1.0, 1), |s| (s.float, s.int));
+    if alpha.is_some_and(|s| s.dtype.is_float() && s.float.fract() != 0.0) && !kind.is_float() {
+        return Err(invalid!("alpha {f} is no integer although the tensors are"));
+    }
+    p.launch(k, &[out], &[&a, &b], &[Type(kind), Float(f), Int(i)])
+}
+
+/// self = self op other; other must broadcast to self.
+pub fn in_place(p: &mut Program, k: &'static str, a: &View, b: &View, alpha: Option<Scalar>) -> Result<()> {
+    b.expand(&a.dims)?;
+    arithmetic(p, k, a, b, alpha, a)
+}
+
+/// out = a op scalar.
+pub fn with_scalar(
+    p: &mut Program,
+    k: &'static str,
+    a: &View,
+    s: Scalar,
+    alpha: Option<Scalar>,
+    out: &View,
+) -> Result<()> {
+    let kind = promote_scalar(a.dtype, s.dtype);
+    scalar_launch(p, k, a, s, alpha, kind, out)
+}
+
+fn scalar_launch(
+    p: &mut Program,
+    k: &'static str,
+    a: &View,
+    s: Scalar,
+    alpha: Option<Scalar>,
+    kind: DType,
+    out: &View,
+) -> Result<()> {
+    check_shape(out, &a.dims)?;
+    check_type(out, kind)?;
+    let (af, ai) = alpha.map_or((1.0, 1), |s| (s.float, s.int));
+    p.launch(k, &[out], &[a], &[Type(kind), Float(s.float), Int(s.int), Float(af), Int(ai)])
+}
+
+/// out = a / b; mode 0 true, 1 truncated, 2 floored.
+pub fn divide(p: &mut Program, a: &View, b: &View, mode: i32, out: &View) -> Result<()> {
+    let kind = promote(a.dtype, b.dtype);
+    match mode {
+        0 => float_binary(p, "div", a, b, out),
+        2 => arithmetic(p, "floor_div", a, b, None, out),
+        1 if kind.is_float() => {
+            check_type(out, kind)?;
+            let quotient = p.temporary(kind, &out.dims);
+            float_binary(p, "div", a, b, &quotient)?;
+            p.launch("trunc", &[out], &[&quotient], &[Type(kind)])
+        }
+        1 => {
+            // Integers up to 2^53 divide exactly enough in float64 for the truncated quotient.
+            let (x, y) = pair(a, b, out)?;
+            let quotient = p.temporary(DType::F64, &out.dims);
+            p.launch("div", &[&quotient], &[&x, &y], &[Type(DType::F64), Float(1.0), Int(1)])?;
+            p.launch("trunc", &[out], &[&quotient], &[Type(DType::F64)])
+        }
+        _ => Err(invalid!("mode {mode} of a division; 0, 1 and 2 are known")),
+    }
+}
+
+/// out = a / scalar, always as floats.
+pub fn divide_by_scalar(p: &mut Program, a: &View, s: Scalar, out: &View) -> Result<()> {
+    scalar_launch(p, "div_s", a, s, None, floating(promote_scalar(a.dtype, s.dtype)), out)
+}
+
+/// An operator of two tensors that always gives floats.
+pub fn float_binary(p: &mut Program, k: &'static str, a: &View, b: &View, out: &View) -> Result<()> {
+    let kind = floating(promote(a.dtype, b.dtype));
+    check_type(out, kind)?;
+    let (a, b) = pair(a, b, out)?;
+    p.launch(k, &[out], &[&a, &b], &[Type(kind), Float(1.0), Int(1)])
+}
+
+/// out (bool, or any type as 0 and 1) = a compared with b.
+pub fn compare(p: &mut Program, k: &'static str, a: &View, b: &View, out: &View) -> Result<()> {
+    let kind = promote(a.dtype, b.dtype);
+    let (a, b) = pair(a, b, out)?;
+    p.launch(k, &[out], &[&a, &b], &[Type(kind)])
+}
+
+/// out = a compared with a scalar.
+pub fn compare_scalar(p: &mut Program, k: &'static str, a: &View, s: Scalar, out: &View) -> Result<()> {
+    check_shape(out, &a.dims)?;
+    let kind = promote_scalar(a.dtype, s.dtype);
+    p.launch(k, &[out], &[a], &[Type(kind), Float(s.float), Int(s.int)])
+}
+
+/// out = a and/or/xor b.
+pub fn logical(p: &mut Program, k: &'static str, a: &View, b: &View, out: &View) -> Result<()> {
+    let (a, b) = pair(a, b, out)?;
+    p.launch(k, &[out], &[&a, &b], &[])
+}
+
+/// out = f(a) in a's type.
+pub fn unary(p: &mut Program, k: &'static str, a: &View, out: &View) -> Result<()> {
+    check_shape(out, &a.dims)?;
+    if k != "logical_not" {
+        check_type(out, a.dtype)?;
+    }
+    p.launch(k, &[out], &[a], &[Type(a.dtype)])
+}
+
+/// out = f(a), always as floats.
+pub fn float_unary(p: &mut Program, k: &'static str, a: &View, out: &View) -> Result<()> {
+    check_shape(out, &a.dims)?;
+    let kind = floating(a.dtype);
+    check_type(out, kind)?;
+    p.launch(k, &[out], &[a], &[Type(kind)])
+}
+
+/// out = grad where x is above the threshold.
+pub fn threshold_backward(p: &mut Program, grad: View, x: View, threshold: Scalar, out: View) -> Result<()> {
+    let (grad, x) = pair(&grad, &x, &out)?;
+    p.launch("threshold_backward", &[&out], &[&grad, &x], &[Float(threshold.float)])
+}
+
+/// out = a limited to min..=max.
+pub fn clamp(p: &mut Program, a: View, min: Option<Scalar>, max: Option<Scalar>, out: View) -> Result<()> {
+    if min.is_none() && max.is_none() {
+        return Err(OpError::Null("clipValueMin and clipValueMax"));
+    }
+    check_shape(&out, &a.dims)?;
+    let low = min.map_or(f64::NEG_INFINITY, |s| s.float);
+    let high = max.map_or(f64::INFINITY, |s| s.float);
+    p.launch("clamp", &[&out], &[&a], &[Float(low), Float(high)])
+}
+
+/// out = a + value * t1 (* or /) t2.
+pub fn addc(
+    p: &mut Program,
+    k: &'static str,
+    a: &View,
+    t1: &View,
+    t2: &View,
+    value: Scalar,
+    out: &View,
+) -> Result<()> {
+    check_shape(out, &broadcast(&a.dims, &broadcast(&t1.dims, &t2.dims)?)?)?;
+    check_type(out, promote(a.dtype, promote(t1.dtype, t2.dtype)))?;
+    let (a, t1, t2) = (a.expand(&out.dims)?, t1.expand(&out.dims)?, t2.expand(&out.dims)?);
+    p.launch(k, &[out], &[&a, &t1, &t2], &[Float(value.float)])
+}
+
+/// out = a + weight * (b - a).
+pub fn lerp(p: &mut Program, a: &View, b: &View, weight: Scalar, out: &View) -> Result<()> {
+    let (a, b) = pair(a, b, out)?;
+    p.launch("lerp_s", &[out], &[&a, &b], &[Float(weight.float)])
+}
+
+/// out = a where the condition holds, else b.
+pub fn select(p: &mut Program, condition: View, a: View, b: View, out: View) -> Result<()> {
+    check_shape(&out, &broadcast(&condition.dims, &broadcast(&a.dims, &b.dims)?)?)?;
+    if !matches!(condition.dtype, DType::Bool | DType::U8) {
+        return Err(invalid!("condition has type {:?}; Bool or U8 is needed", condition.dtype));
+    }
+    let (c, a, b) = (condition.expand(&out.dims)?, a.expand(&out.dims)?, b.expand(&out.dims)?);
+    p.launch("where", &[&out], &[&c, &a, &b], &[])
+}

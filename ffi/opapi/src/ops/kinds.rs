@@ -1,0 +1,74 @@
+//! Kinds of operator arguments: the C type, and the value that it is checked into.
+
+use std::ffi::c_void;
+use std::sync::Arc;
+
+use crate::dtype::DType;
+use crate::error::{Result, invalid};
+use crate::objects;
+use crate::view::View;
+
+/// A kind of argument.
+pub trait Kind {
+    /// As C passes it.
+    type C;
+    /// As builders get it.
+    type Value;
+    /// As the header writes it.
+    const C_TYPE: &'static str;
+    /// Checks an argument.
+    fn get(arg: &'static str, c: Self::C) -> Result<Self::Value>;
+}
+
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $name:ident $c:ty => $value:ty, $text:literal, |$arg:ident, $x:ident| $get:expr;)*) => { $(
+        $(#[$doc])*
+        pub struct $name;
+        impl Kind for $name {
+            type C = $c;
+            type Value = $value;
+            const C_TYPE: &'static str = $text;
+            fn get($arg: &'static str, $x: $c) -> Result<$value> {
+                $get
+            }
+        }
+    )* };
+}
+
+fn check<T>(_arg: &'static str, value: T) -> Result<T> {
+    Ok(value)
+}
+
+kinds! {
+    /// A tensor that is read.
+    Tensor *const c_void => View, "const aclTensor *", |arg, x| objects::tensor(arg, x)?.view(arg);
+    /// A tensor that is written.
+    Out *mut c_void => View, "aclTensor *", |arg, x| objects::tensor(arg, x)?.view(arg);
+    /// A tensor that is read and written.
+    Ref *mut c_void => View, "aclTensor *", |arg, x| objects::tensor(arg, x)?.view(arg);
+    /// A scalar.
+    Scalar *const c_void => objects::Scalar, "const aclScalar *", |arg, x| objects::scalar(arg, x);
+    /// A scalar or null.
+    OptScalar *const c_void => Option<objects::Scalar>, "const aclScalar *", |arg, x| {
+        if x.is_null() { Ok(None) } else { objects::scalar(arg, x).map(Some) }
+    };
+    /// Integers.
+    Ints *const c_void => Arc<[i64]>, "const aclIntArray *", |arg, x| objects::ints(arg, x);
+    /// Tensors that are read.
+    Tensors *const c_void => Vec<View>, "const aclTensorList *", |arg, x| {
+        objects::tensors(arg, x)?.iter().map(|&h| objects::tensor(arg, h as *const c_void)?.view(arg)).collect()
+    };
+    /// An integer.
+    Int i64 => i64, "int64_t", |arg, x| check(arg, x);
+    /// A small integer.
+    Int8 i8 => i8, "int8_t", |arg, x| check(arg, x);
+    /// An int.
+    Int32 i32 => i32, "int", |arg, x| check(arg, x);
+    /// A truth value.
+    Bool bool => bool, "bool", |arg, x| check(arg, x);
+    /// An element type.
+    Type i32 => DType, "aclDataType", |arg, x| {
+        let known = u32::try_from(x).ok().and_then(DType::from_raw);
+        known.ok_or_else(|| invalid!("{arg}: aclDataType {x} is not supported"))
+    };
+}

@@ -1,0 +1,97 @@
+//! Copies, casts, constants, joining.
+
+use super::elementwise::check_shape;
+use crate::dtype::DType;
+use crate::error::{Result, invalid};
+use crate::objects::Scalar;
+use crate::program::Attr::{Float, Int};
+use crate::program::Program;
+use crate::view::{View, wrap_dim};
+
+/// An integer constant.
+pub fn constant(value: i64) -> Scalar {
+    Scalar { dtype: DType::I64, float: value as f64, int: value }
+}
+
+/// out = a, broadcast and cast.
+pub fn copy(p: &mut Program, a: &View, out: &View) -> Result<()> {
+    let a = a.expand(&out.dims)?;
+    p.launch("copy", &[out], &[&a], &[])
+}
+
+/// out = a in its type, which is `dtype`.
+pub fn cast(p: &mut Program, a: View, dtype: DType, out: View) -> Result<()> {
+    if out.dtype != dtype {
+        return Err(invalid!("out has type {:?}; {dtype:?} was asked for", out.dtype));
+    }
+    check_shape(&out, &a.dims)?;
+    copy(p, &a, &out)
+}
+
+/// out = value.
+pub fn fill(p: &mut Program, out: View, value: Scalar) -> Result<()> {
+    p.launch("fill", &[&out], &[], &[Float(value.float), Int(value.int)])
+}
+
+/// out = a with its dimensions in another order.
+pub fn permute(p: &mut Program, a: &View, order: &[i64], out: &View) -> Result<()> {
+    let a = a.permute(order)?;
+    check_shape(out, &a.dims)?;
+    p.launch("copy", &[out], &[&a], &[])
+}
+
+/// out = the tensors one behind the other.
+pub fn cat(p: &mut Program, tensors: &[View], dim: i64, out: &View) -> Result<()> {
+    // As in PyTorch, a tensor of shape [0] joins anything.
+    let tensors: Vec<_> = tensors.iter().filter(|t| t.dims != [0] || out.rank() == 1).collect();
+    let d = wrap_dim(dim, out.rank())?;
+    if out.rank() == 0 {
+        return Err(invalid!("scalars cannot be joined"));
+    }
+    let mut shape = out.dims.clone();
+    shape[d] = 0;
+    for t in &tensors {
+        let fits = t.rank() == out.rank() && (0..t.rank()).all(|i| i == d || t.dims[i] == out.dims[i]);
+        if !fits {
+            return Err(invalid!("shape {:?} does not join along dimension {d} into {:?}", t.dims, out.dims));
+        }
+        shape[d] += t.dims[d];
+    }
+    check_shape(out, &shape)?;
+    // Each part is a copy into its slice of the output: any number of tensors, any types.
+    let mut at = 0;
+    for t in tensors {
+        let mut part = out.clone();
+        part.dims[d] = t.dims[d];
+        part.base = offset(&part, at * part.strides[d]);
+        at += t.dims[d];
+        p.launch("copy", &[&part], &[t], &[])?;
+    }
+    Ok(())
+}
+
+fn offset(v: &View, elements: i64) -> crate::view::Base {
+    use crate::view::Base::{Device, Workspace};
+    let bytes = elements * v.dtype.size() as i64;
+    match v.base {
+        Device(va) => Device(va.wrapping_add_signed(bytes)),
+        Workspace(o) => Workspace(o.wrapping_add_signed(bytes)),
+    }
+}
+
+/// out = the tensors along a new dimension.
+pub fn stack(p: &mut Program, tensors: &[View], dim: i64, out: &View) -> Result<()> {
+    let d = wrap_dim(dim, out.rank())?;
+    let tensors: Vec<_> = tensors.iter().map(|t| t.unsqueeze(&[d.min(t.rank())])).collect();
+    cat(p, &tensors, d as i64, out)
+}
+
+/// out = start, start + step, …
+pub fn arange(p: &mut Program, start: Scalar, end: Scalar, step: Scalar, out: View) -> Result<()> {
+    if step.float == 0.0 || (end.float - start.float) * step.float < 0.0 {
+        return Err(invalid!("{} does not lead from {} to {}", step.float, start.float, end.float));
+    }
+    let n = ((end.float - start.float) / step.float).ceil() as i64;
+    check_shape(&out, &[n])?;
+    p.launch("arange", &[&out], &[], &[Float(start.float), Float(step.float), Int(start.int), Int(step.int)])
+}

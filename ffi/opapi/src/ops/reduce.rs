@@ -1,0 +1,80 @@
+//! Reductions.
+
+use super::elementwise::check_shape;
+use crate::dtype::DType;
+use crate::error::{Result, invalid};
+use crate::program::Attr::{Int, Type};
+use crate::program::Program;
+use crate::view::{View, wrap_dim};
+
+/// Which dimensions go: those named, or all.
+fn reduced(dims: &[i64], rank: usize) -> Result<Vec<bool>> {
+    let mut gone = vec![dims.is_empty(); rank];
+    for &d in dims {
+        let d = wrap_dim(d, rank)?;
+        match gone.get_mut(d) {
+            Some(g) if *g => return Err(invalid!("dimension {d} is named twice in {dims:?}")),
+            Some(g) => *g = true,
+            None => {} // dimension 0 of a scalar
+        }
+    }
+    Ok(gone)
+}
+
+/// `out` with the reduced dimensions put back as 1, as kernels take it.
+fn keep_form(a: &View, gone: &[bool], keep: bool, out: &View) -> Result<View> {
+    let kept = a.dims.iter().zip(gone).map(|(&d, &g)| if g { 1 } else { d });
+    if keep {
+        check_shape(out, &kept.collect::<Vec<_>>())?;
+        return Ok(out.clone());
+    }
+    let left: Vec<_> = a.dims.iter().zip(gone).filter(|(_, g)| !**g).map(|(&d, _)| d).collect();
+    check_shape(out, &left)?;
+    let back: Vec<_> = gone.iter().enumerate().filter(|(_, g)| **g).map(|(i, _)| i).collect();
+    Ok(out.unsqueeze(&back))
+}
+
+/// out = reduction of a over dims.
+pub fn reduce(
+    p: &mut Program,
+    k: &'static str,
+    a: &View,
+    dims: &[i64],
+    keep: bool,
+    dtype: Option<DType>,
+    out: &View,
+) -> Result<()> {
+    let gone = reduced(dims, a.rank())?;
+    let out = keep_form(a, &gone, keep, out)?;
+    let empty = a.dims.iter().zip(&gone).any(|(&d, &g)| g && d == 0);
+    if empty && matches!(k, "reduce_max" | "reduce_min") {
+        return Err(invalid!("shape {:?} has nothing to take the extreme of", a.dims));
+    }
+    p.launch(k, &[&out], &[a], &[Type(dtype.unwrap_or(a.dtype))])
+}
+
+/// Means are of floats.
+pub fn mean(p: &mut Program, a: &View, dims: &[i64], keep: bool, dtype: DType, out: &View) -> Result<()> {
+    if !dtype.is_float() {
+        return Err(invalid!("a mean in {dtype:?}; a float is needed"));
+    }
+    reduce(p, "reduce_mean", a, dims, keep, Some(dtype), out)
+}
+
+/// out = index of the extreme along dim.
+pub fn arg(p: &mut Program, k: &'static str, a: &View, dim: i64, keep: bool, out: &View) -> Result<()> {
+    if !matches!(out.dtype, DType::I64 | DType::I32) {
+        return Err(invalid!("out has type {:?}; I64 or I32 is needed", out.dtype));
+    }
+    let d = wrap_dim(dim, a.rank())?;
+    if a.rank() == 0 {
+        check_shape(out, &[])?;
+        return p.launch(k, &[&out.unsqueeze(&[0])], &[&a.unsqueeze(&[0])], &[Int(0)]);
+    }
+    if a.dims[d] == 0 {
+        return Err(invalid!("dimension {d} of shape {:?} is empty", a.dims));
+    }
+    let gone: Vec<_> = (0..a.rank()).map(|i| i == d).collect();
+    let out = keep_form(a, &gone, keep, out)?;
+    p.launch(k, &[&out], &[a], &[Int(d as i64)])
+}
