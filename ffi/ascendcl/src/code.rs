@@ -71,6 +71,13 @@ pub fn invalid(text: impl Into<String>) -> Failure {
     Failure::new(RT_PARAM_INVALID, text)
 }
 
+/// The failure of an operation on memory. An address is an argument and not a handle, so CANN calls one that names
+/// nothing an invalid parameter.
+pub fn of_memory(error: Error) -> Failure {
+    let failure = Failure::from(error);
+    if failure.code == RT_INVALID_HANDLE { failure.code(RT_PARAM_INVALID) } else { failure }
+}
+
 impl From<Error> for Failure {
     fn from(error: Error) -> Failure {
         Failure::new(code_of(&error), error.to_string())

@@ -4,7 +4,7 @@ use vinci::memory::{self, Addr};
 use vinci::{DevicePtr, Rows, Stream};
 
 use crate::abi::{Address, Handle, In, Out, need_address};
-use crate::code::{Failure, INVALID_PARAM, RT_FEATURE_NOT_SUPPORT, Result, invalid};
+use crate::code::{Failure, INVALID_PARAM, RT_FEATURE_NOT_SUPPORT, Result, invalid, of_memory};
 use crate::memory::Location;
 use crate::{context, stream};
 
@@ -102,12 +102,12 @@ fn copy_async(
     if !is_device(dst) && !is_device(src) {
         return Err(Failure::new(RT_FEATURE_NOT_SUPPORT, "a stream does not copy from host to host memory"));
     }
-    Ok(stream.copy_async(dst, src, count as u64)?)
+    stream.copy_async(dst, src, count as u64).map_err(of_memory)
 }
 
 fn copy(dst: Address, room: usize, src: Address, count: usize, kind: u32) -> Result<()> {
     let Some((dst, src)) = ends(dst, room, src, count, kind)? else { return Ok(()) };
-    Ok(memory::copy(dst, src, count as u64)?)
+    memory::copy(dst, src, count as u64).map_err(of_memory)
 }
 
 /// The arguments of a two-dimensional copy, checked.
@@ -173,7 +173,7 @@ fn fill_words(
     let source = unsafe { Addr::host(words.as_ptr().cast_mut().cast()) };
     for start in (0..bytes).step_by(words.len() * 4) {
         let target = resolve(address + start, "ptr")?;
-        copy(target, source, (bytes - start).min(words.len() * 4) as u64)?;
+        copy(target, source, (bytes - start).min(words.len() * 4) as u64).map_err(of_memory)?;
     }
     Ok(())
 }
@@ -200,7 +200,7 @@ entry! {
         dst: Address, dst_pitch: usize, src: Address, src_pitch: usize, width: usize, height: usize, kind: u32,
     ) {
         let Some(p) = plane((dst, dst_pitch), (src, src_pitch), width, height, kind)? else { return Ok(()) };
-        Ok(memory::copy_2d(p.dst, dst_pitch as u64, p.src, src_pitch as u64, p.rows)?)
+        memory::copy_2d(p.dst, dst_pitch as u64, p.src, src_pitch as u64, p.rows).map_err(of_memory)
     }
 
     fn aclrtMemcpy2dAsync(
@@ -209,18 +209,18 @@ entry! {
     ) {
         let stream = stream::named(stream)?;
         let Some(p) = plane((dst, dst_pitch), (src, src_pitch), width, height, kind)? else { return Ok(()) };
-        Ok(stream.stream.copy_2d_async(p.dst, dst_pitch as u64, p.src, src_pitch as u64, p.rows)?)
+        stream.stream.copy_2d_async(p.dst, dst_pitch as u64, p.src, src_pitch as u64, p.rows).map_err(of_memory)
     }
 
     fn aclrtMemset(address: Address, room: usize, value: i32, count: usize) {
         let Some(target) = fill_target(address, room, count)? else { return Ok(()) };
-        Ok(memory::memset(target, value as u8, count as u64)?)
+        memory::memset(target, value as u8, count as u64).map_err(of_memory)
     }
 
     fn aclrtMemsetAsync(address: Address, room: usize, value: i32, count: usize, stream: Handle) {
         let stream = stream::named(stream)?;
         let Some(target) = fill_target(address, room, count)? else { return Ok(()) };
-        Ok(stream.stream.memset_async(target, value as u8, count as u64)?)
+        stream.stream.memset_async(target, value as u8, count as u64).map_err(of_memory)
     }
 
     fn aclrtMemsetD32(address: Address, room: usize, value: u32, count: usize) {

@@ -3,7 +3,7 @@
 use vinci::memory::{self, HostBuffer};
 
 use crate::abi::{Address, In, Out, need_address};
-use crate::code::{Failure, HOST_MEMORY_NOT_REGISTERED, INVALID_PARAM, RT_PARAM_INVALID, Result, invalid};
+use crate::code::{Failure, HOST_MEMORY_NOT_REGISTERED, INVALID_PARAM, Result, invalid};
 use crate::context;
 use crate::memory::{MallocConfig, check_config};
 
@@ -25,7 +25,7 @@ fn free(address: Address) -> Result<()> {
     need_address(address, "hostPtr")?;
     // SAFETY: the program gives the memory up, and no slice of it was ever lent to it.
     let buffer = unsafe { HostBuffer::from_raw(address as *mut u8) };
-    buffer.map(drop).map_err(|error| Failure::from(error).code(RT_PARAM_INVALID))
+    buffer.map(drop).map_err(crate::code::of_memory)
 }
 
 fn register(address: Address, size: u64, read_only: bool) -> Result<Address> {

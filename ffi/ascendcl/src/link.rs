@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use vinci::{DevicePtr, Kernel, memory};
 
 use crate::abi::{Address, Handle, Out, need_address};
-use crate::code::{Failure, INVALID_PARAM, RT_PARAM_INVALID, Result, invalid};
+use crate::code::{Failure, INVALID_PARAM, Result, invalid};
 use crate::{error, exception, stream};
 
 const MOST_KERNELS: usize = 1024;
@@ -71,7 +71,7 @@ entry! {
     fn vinci_memory_check(address: Address, len: usize) {
         need_address(address, "address")?;
         memory::check_range("memory", DevicePtr(address as u64), len as u64)
-            .map_err(|error| Failure::from(error).code(RT_PARAM_INVALID))?;
+            .map_err(crate::code::of_memory)?;
         Ok(())
     }
 }

@@ -4,7 +4,7 @@ use vinci::memory;
 use vinci::{Device, DevicePtr, Policy};
 
 use crate::abi::{Address, In, Out, TextOut, need_address};
-use crate::code::{Failure, INVALID_PARAM, RT_PARAM_INVALID, Result, invalid};
+use crate::code::{Failure, INVALID_PARAM, Result, invalid};
 use crate::context;
 
 const LOCATION_HOST: u32 = 0;
@@ -79,7 +79,7 @@ fn malloc(out: Out<Address>, size: usize, kind: u32) -> Result<()> {
 fn free(address: Address) -> Result<()> {
     need_address(address, "devPtr")?;
     // The address is an argument here and not a handle, so CANN calls a wrong one an invalid parameter.
-    Device::free(DevicePtr(address as u64)).map_err(|error| Failure::from(error).code(RT_PARAM_INVALID))
+    Device::free(DevicePtr(address as u64)).map_err(crate::code::of_memory)
 }
 
 /// Attributes of a configuration: each must be one that is known.
@@ -257,7 +257,6 @@ pub fn find(address: Address) -> Option<Found> {
 /// Fails unless `size` bytes from `address` on are device memory.
 pub fn check_device_range(address: Address, size: usize) -> Result<()> {
     need_address(address, "devPtr")?;
-    memory::check_range("address", DevicePtr(address as u64), size as u64)
-        .map_err(|error| Failure::from(error).code(RT_PARAM_INVALID))?;
+    memory::check_range("address", DevicePtr(address as u64), size as u64).map_err(crate::code::of_memory)?;
     Ok(())
 }

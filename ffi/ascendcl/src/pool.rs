@@ -6,7 +6,7 @@ use parking_lot::Mutex;
 use vinci::{DevicePtr, Pool};
 
 use crate::abi::{Address, Handle, In, Out, need_address};
-use crate::code::{Failure, INVALID_PARAM, RT_PARAM_INVALID, Result, invalid};
+use crate::code::{Failure, INVALID_PARAM, Result, invalid};
 use crate::handle::{Kind, Table};
 use crate::memory::Location;
 use crate::{context, stream};
@@ -87,7 +87,7 @@ entry! {
         let pool = given.get(&address);
         let pool = pool.ok_or_else(|| invalid(format!("{address:#x} is not memory that a pool gave out")))?;
         let done = pool.free_async(DevicePtr(address as u64), &stream.stream);
-        done.map_err(|error| Failure::from(error).code(RT_PARAM_INVALID))?;
+        done.map_err(crate::code::of_memory)?;
         given.remove(&address);
         Ok(())
     }

@@ -332,8 +332,7 @@ fn check_word(address: Address) -> Result<()> {
     if !address.is_multiple_of(8) {
         return Err(Failure::new(RT_ADDR_UNALIGNED, format!("devAddr {address:#x} is not a multiple of 8")));
     }
-    vinci::memory::check_range("value", DevicePtr(address as u64), 8)
-        .map_err(|e| Failure::from(e).code(crate::code::RT_PARAM_INVALID))?;
+    vinci::memory::check_range("value", DevicePtr(address as u64), 8).map_err(crate::code::of_memory)?;
     Ok(())
 }
 

@@ -1,0 +1,135 @@
+//! The project's own C programs, and the headers as C and as C++.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use std::{fs, process};
+
+use conformance::{Row, Workspace, compile, report, run};
+
+fn main() {
+    let workspace = Workspace::build(&["vinci-ascendcl", "vinci-acl-rt"]);
+    let mut rows = headers(&workspace);
+    rows.push(symbols(&workspace));
+    for source in sources(&workspace) {
+        rows.push(program(&workspace, &source, "ascendcl"));
+    }
+    // Once more through the other name; the programs that call vinci_ symbols cannot.
+    for name in ["stream.c", "copy.c", "error.c", "base.c"] {
+        rows.push(program(&workspace, &folder(&workspace).join(name), "acl_rt"));
+    }
+    if !report("conformance", &rows) {
+        process::exit(1);
+    }
+}
+
+fn folder(workspace: &Workspace) -> PathBuf {
+    workspace.root.join("tests/conformance/c")
+}
+
+fn sources(workspace: &Workspace) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder(workspace)).expect("tests/conformance/c is there");
+    let mut sources: Vec<_> = entries.map(|entry| entry.expect("a folder can be read").path()).collect();
+    sources.retain(|path| path.extension().is_some_and(|extension| extension == "c"));
+    sources.sort();
+    sources
+}
+
+fn row(name: String, failure: Option<String>, detail: String, time: Duration) -> Row {
+    match failure {
+        None => Row { name, verdict: "pass", detail, time },
+        Some(failure) => Row { name, verdict: "FAIL", detail: failure, time },
+    }
+}
+
+/// Builds and runs one program.
+fn program(workspace: &Workspace, source: &Path, library: &str) -> Row {
+    let stem = source.file_stem().unwrap_or_default().to_string_lossy();
+    let name = if library == "ascendcl" { stem.to_string() } else { format!("{stem} (lib{library}.so)") };
+    let binary = workspace.scratch.join(format!("{stem}-{library}"));
+    let mut compiler = workspace.compiler(source);
+    compiler.args(["-std=gnu11", "-O1", "-g", "-Wall", "-Wextra", "-Werror", "-pthread", "-o"]);
+    compiler.arg(&binary).arg(source);
+    workspace.link(&mut compiler, &[library, "dl", "m"]);
+    if let Some(text) = compile(compiler).expect("a C compiler runs") {
+        return row(name, Some(format!("does not build:\n{text}")), String::new(), Duration::ZERO);
+    }
+    let outcome = run(workspace.command(&binary)).expect("the program runs");
+    let last = outcome.output.lines().rfind(|line| line.starts_with("checks "));
+    let detail = last.unwrap_or("no result").to_owned();
+    // A program that passes has also counted its checks.
+    let failure = outcome.failure.or_else(|| last.is_none().then(|| "ended early".to_owned()));
+    row(name, failure.map(|why| format!("{why}, {detail}\n{}", outcome.output)), detail, outcome.time)
+}
+
+/// Each header by itself, as C and as C++, without a warning.
+fn headers(workspace: &Workspace) -> Vec<Row> {
+    let mut files = Vec::new();
+    collect(&workspace.include, &mut files);
+    files.sort();
+    let modes = [("c", "c11", "C11"), ("c++", "c++11", "C++11"), ("c++", "c++17", "C++17")];
+    let check = |(language, standard, title): (&str, &str, &str)| {
+        let failures = files.iter().filter_map(|file| {
+            let mut compiler = workspace.compiler(Path::new(if language == "c" { "x.c" } else { "x.cpp" }));
+            compiler.args([
+                "-x",
+                language,
+                &format!("-std={standard}"),
+                "-fsyntax-only",
+                "-Wall",
+                "-Wextra",
+                "-Werror",
+            ]);
+            compiler.arg("-Wno-unused-const-variable").arg(file);
+            compile(compiler).expect("a compiler runs")
+        });
+        let failures: Vec<_> = failures.collect();
+        let failure = (!failures.is_empty()).then(|| failures.concat());
+        row(format!("headers as {title}"), failure, format!("{} headers", files.len()), Duration::ZERO)
+    };
+    modes.map(check).into()
+}
+
+fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).expect("ffi/include can be read") {
+        let path = entry.expect("a folder can be read").path();
+        if path.is_dir() {
+            collect(&path, files);
+        } else if path.extension().is_some_and(|extension| extension == "h") {
+            files.push(path);
+        }
+    }
+}
+
+/// Every function that acl/acl.h declares is in both libraries: a program that names them all links and loads.
+fn symbols(workspace: &Workspace) -> Row {
+    let acl = workspace.include.join("acl");
+    let mut files =
+        vec![acl.join("acl_base_rt.h"), acl.join("acl_rt_allocator.h"), acl.join("acl_rt_memory_soma.h")];
+    collect(&acl.join("rt"), &mut files);
+    let mut source =
+        String::from("#include \"acl/acl.h\"\n#include \"acl/acl_rt_memory_soma.h\"\nint main(void) {\n");
+    source.push_str("    volatile void *p;\n");
+    let mut count = 0;
+    for file in files {
+        let text = fs::read_to_string(file).expect("a header can be read");
+        for declaration in text.split("\nACL_FUNC_VISIBILITY ").skip(1) {
+            let head = declaration.split('(').next().unwrap_or_default();
+            let name = head.rsplit(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap_or_default();
+            source.push_str(&format!("    p = (void *){name};\n"));
+            count += 1;
+        }
+    }
+    source.push_str("    (void)p;\n    return 0;\n}\n");
+    let path = workspace.scratch.join("symbols.c");
+    fs::write(&path, source).expect("the target folder can be written");
+    let mut failure = None;
+    for library in ["ascendcl", "acl_rt"] {
+        let binary = workspace.scratch.join(format!("symbols-{library}"));
+        let mut compiler = workspace.compiler(&path);
+        compiler.args(["-w", "-Wl,-z,now", "-o"]).arg(&binary).arg(&path);
+        workspace.link(&mut compiler, &[library]);
+        failure = failure.or(compile(compiler).expect("a C compiler runs"));
+        failure = failure.or_else(|| run(workspace.command(&binary)).expect("the program runs").failure);
+    }
+    row("symbols of both libraries".into(), failure, format!("{count} functions"), Duration::ZERO)
+}
