@@ -27,9 +27,9 @@ pub use clock::{Clock, ClockReading};
 pub use context::Context;
 pub use device::{Device, DieInfo, Health, Injection, MemInfo, Telemetry};
 pub use driver::{Driver, Home, ModuleInfo, ProcessInfo};
-pub use fork::is_child as is_forked_child;
 pub use error::{Error, Fault, FaultCause, Result};
 pub use event::{Event, EventFlags, EventStatus};
+pub use fork::is_child as is_forked_child;
 pub use kernel::{CoreType, Kernel};
 pub use memory::{
     Access, Addr, Allocation, AllocationKind, Buffer, DevicePtr, HostBuffer, HostPtr, PhysicalMemory, Policy,

@@ -48,6 +48,9 @@ pub(crate) fn run(dev: &Arc<Inner>, die: &Die) {
         if idle_since.get_or_insert_with(Instant::now).elapsed() >= SPIN {
             sleep(dev, die, &queues, version);
             idle_since = None;
+        } else {
+            // Whoever is to submit next may be waiting for this very core.
+            std::thread::yield_now();
         }
     }
 }

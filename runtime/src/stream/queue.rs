@@ -246,6 +246,8 @@ impl Queue {
             if self.state() != DRM_VINCI_QUEUE_RUNNING || start.elapsed() >= spin {
                 break;
             }
+            // The device's thread may be waiting for this very core.
+            std::thread::yield_now();
         }
         self.sleep(n, start, timeout, op)
     }
