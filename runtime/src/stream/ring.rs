@@ -3,9 +3,9 @@
 //! Nothing here touches the driver, so that loom can drive it: `tests/loom_ring.rs` includes this file.
 
 #[cfg(loom)]
-use loom::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use loom::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 #[cfg(not(loom))]
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 
 /// `struct drm_vinci_queue_doorbell`.
 #[repr(C)]
@@ -86,7 +86,11 @@ impl Producer {
     /// must be kicked.
     pub(crate) fn publish(&mut self, doorbell: &Doorbell) -> bool {
         self.tail += 1;
-        vinci_hw::doorbell::ring(&doorbell.tail, &doorbell.need_kick, self.tail)
+        // As in `vinci_hw::doorbell`: the device stores need_kick, fences, and reads tail once more before it
+        // sleeps, so one of the two sides sees the other's store.
+        doorbell.tail.store(self.tail, Ordering::Release);
+        fence(Ordering::SeqCst);
+        doorbell.need_kick.load(Ordering::Relaxed) != 0
     }
 }
 
