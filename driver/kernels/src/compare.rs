@@ -41,7 +41,7 @@ pub fn logical<O: Binary>(ctx: &Ctx<'_>, args: &ArgsView<'_>) -> Result<(), Kern
     let a = Tensor::input(ctx, args, 1)?.same_dims(&out, 1)?;
     let b = Tensor::input(ctx, args, 2)?.same_dims(&out, 2)?;
     fn run<O: Binary, L: Lane>(ctx: &Ctx<'_>, out: &Tensor, a: &Tensor, b: &Tensor) {
-        map::<L, 2>(ctx, out, [a, b], |_, [a, b], out| {
+        map::<L, 2>(ctx, out, [a, b], &|_, [a, b], out| {
             out.iter_mut().zip(a).zip(b).for_each(|((o, &a), &b)| *o = O::apply(a, b));
         });
     }
@@ -57,7 +57,7 @@ pub fn logical_not(ctx: &Ctx<'_>, args: &ArgsView<'_>) -> Result<(), KernelFault
     let out = Tensor::output(ctx, args, 0)?;
     let a = Tensor::input(ctx, args, 1)?.same_dims(&out, 1)?;
     fn run<L: Lane>(ctx: &Ctx<'_>, out: &Tensor, a: &Tensor) {
-        map::<L, 1>(ctx, out, [a], |_, [a], out| {
+        map::<L, 1>(ctx, out, [a], &|_, [a], out| {
             out.iter_mut().zip(a).for_each(|(o, &a)| *o = L::truth(a == L::ZERO));
         });
     }

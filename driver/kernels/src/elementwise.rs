@@ -107,7 +107,7 @@ pub fn binary<O: Binary>(ctx: &Ctx<'_>, args: &ArgsView<'_>) -> Result<(), Kerne
     let b = Tensor::input(ctx, args, 2)?.same_dims(&out, 2)?;
     with_lane!(kind::<O>(args.attr_dtype(0)?), L => {
         let alpha = if O::ALPHA { scalar::<L>(args, 1, L::ONE) } else { L::ONE };
-        map::<L, 2>(ctx, &out, [&a, &b], |_, [a, b], out| apply::<O, L>(alpha, a, b, out));
+        map::<L, 2>(ctx, &out, [&a, &b], &|_, [a, b], out| apply::<O, L>(alpha, a, b, out));
     });
     Ok(())
 }
@@ -119,7 +119,7 @@ pub fn binary_scalar<O: Binary>(ctx: &Ctx<'_>, args: &ArgsView<'_>) -> Result<()
     with_lane!(kind::<O>(args.attr_dtype(0)?), L => {
         let alpha = if O::ALPHA { scalar::<L>(args, 3, L::ONE) } else { L::ONE };
         let b = [scalar::<L>(args, 1, L::ZERO).mul(alpha); TILE];
-        map::<L, 1>(ctx, &out, [&a], |_, [a], out| apply::<O, L>(L::ONE, a, &b[..a.len()], out));
+        map::<L, 1>(ctx, &out, [&a], &|_, [a], out| apply::<O, L>(L::ONE, a, &b[..a.len()], out));
     });
     Ok(())
 }
@@ -131,7 +131,7 @@ pub fn rsub_scalar(ctx: &Ctx<'_>, args: &ArgsView<'_>) -> Result<(), KernelFault
     with_lane!(lane_of(args.attr_dtype(0)?), L => {
         let alpha = scalar::<L>(args, 3, L::ONE);
         let s = [scalar::<L>(args, 1, L::ZERO); TILE];
-        map::<L, 1>(ctx, &out, [&a], |_, [a], out| apply::<Sub, L>(alpha, &s[..a.len()], a, out));
+        map::<L, 1>(ctx, &out, [&a], &|_, [a], out| apply::<Sub, L>(alpha, &s[..a.len()], a, out));
     });
     Ok(())
 }

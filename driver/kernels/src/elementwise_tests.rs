@@ -90,7 +90,10 @@ const BINARY: &[Reference2] = &[
     ("logical_xor", |a, b| f64::from((a != 0.0) != (b != 0.0)), true),
 ];
 
-const UNARY: &[(&str, fn(f64) -> f64, bool)] = &[
+/// As [`Reference2`].
+type Reference1 = (&'static str, fn(f64) -> f64, bool);
+
+const UNARY: &[Reference1] = &[
     ("neg", |x| -x, true),
     ("abs", f64::abs, true),
     ("exp", f64::exp, false),

@@ -97,7 +97,7 @@ fn put(t: &Tensor, offset: isize, v: f64) {
 }
 
 fn fill_zero(ctx: &Ctx<'_>, t: &Tensor) {
-    map::<f32, 0>(ctx, t, [], |_, [], out| out.fill(0.0));
+    map::<f32, 0>(ctx, t, [], &|_, [], out| out.fill(0.0));
 }
 
 /// Tensors out (scalar, or `[N]` where nothing is reduced), total_weight (scalar), input `[N, C]`, target

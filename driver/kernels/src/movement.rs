@@ -31,7 +31,7 @@ pub fn copy_view(ctx: &Ctx<'_>, out: &Tensor, a: &Tensor) {
         DType::F64 => common_lane(a.dtype, out.dtype),
         _ => lane_of(a.dtype),
     };
-    with_lane!(kind, L => map::<L, 1>(ctx, out, [a], |_, [a], out| out.copy_from_slice(a)));
+    with_lane!(kind, L => map::<L, 1>(ctx, out, [a], &|_, [a], out| out.copy_from_slice(a)));
 }
 
 /// Edge of the square blocks in which a transposing copy goes.
@@ -41,7 +41,7 @@ fn copy_bits<T: Copy>(ctx: &Ctx<'_>, out: &Tensor, a: &Tensor) {
     let order = out.order();
     let (to, from) = (out.walk(&order), a.walk(&order));
     if to.single_stride() == Some(1) && from.single_stride() == Some(1) {
-        for_ranges(ctx, out.count, |start, end| {
+        for_ranges(ctx, out.count, &|start, end| {
             // SAFETY: both tensors are `count` elements in sequence and resolved; `copy` allows overlap.
             unsafe {
                 let (to, from) = (out.at(start as isize), a.at(start as isize));
@@ -53,7 +53,7 @@ fn copy_bits<T: Copy>(ctx: &Ctx<'_>, out: &Tensor, a: &Tensor) {
     if let Some(plane) = Plane::of(out, a, &order) {
         return plane.transpose::<T>(ctx, out, a);
     }
-    for_ranges(ctx, out.count, |start, end| {
+    for_ranges(ctx, out.count, &|start, end| {
         to.segments(start, end - start, |position, to_offset, to_stride, n| {
             from.segments(start + position, n, |at, from_offset, from_stride, n| {
                 // SAFETY: walks stay within the tensors, which are resolved.
@@ -104,7 +104,7 @@ impl Plane {
         let (from_row, from_column) = (a.strides[self.row], a.strides[self.column]);
         let strips = columns.div_ceil(BLOCK);
         let planes = out.count.checked_div(rows * columns).unwrap_or(0);
-        for_each(ctx, planes * strips, out.count, |i| {
+        for_each(ctx, planes * strips, out.count, &|i| {
             let plane = i / strips;
             let (to, from) = (self.others.offset(plane), self.others_in.offset(plane));
             let first = i % strips * BLOCK;
@@ -132,7 +132,7 @@ pub fn fill(ctx: &Ctx<'_>, args: &ArgsView<'_>) -> Result<(), KernelFault> {
     let (f, i) = (args.attr_f64(0)?, args.attr_i64(1)?);
     with_lane!(lane_of(out.dtype), L => {
         let value = if out.dtype == DType::Bool { L::truth(f != 0.0 || i != 0) } else { L::scalar(f, i) };
-        map::<L, 0>(ctx, &out, [], |_, [], out| out.fill(value));
+        map::<L, 0>(ctx, &out, [], &|_, [], out| out.fill(value));
     });
     Ok(())
 }
@@ -143,12 +143,12 @@ pub fn arange(ctx: &Ctx<'_>, args: &ArgsView<'_>) -> Result<(), KernelFault> {
     let logical_order = [0, 1, 2, 3, 4, 5, 6, 7];
     if out.dtype.is_float() {
         let (start, step) = (args.attr_f64(0)?, args.attr_f64(1)?);
-        map_ordered::<f64, 0>(ctx, &out, &logical_order, [], |first, [], out| {
+        map_ordered::<f64, 0>(ctx, &out, &logical_order, [], &|first, [], out| {
             out.iter_mut().enumerate().for_each(|(i, o)| *o = start + (first + i) as f64 * step);
         });
     } else {
         let (start, step) = (args.attr_i64(2)?, args.attr_i64(3)?);
-        map_ordered::<i64, 0>(ctx, &out, &logical_order, [], |first, [], out| {
+        map_ordered::<i64, 0>(ctx, &out, &logical_order, [], &|first, [], out| {
             for (i, o) in out.iter_mut().enumerate() {
                 *o = start.wrapping_add(((first + i) as i64).wrapping_mul(step));
             }

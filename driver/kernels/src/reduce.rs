@@ -298,7 +298,7 @@ fn run<F: Fold, L: Lane>(ctx: &Ctx<'_>, out: &Tensor, a: &Tensor, split: &Split)
         parts[..used].iter().for_each(|&p| sums.push::<F>(p));
         return put(split.kept_out.offset(0), &[F::leave(sums.finish::<F>(), split.n)], 1);
     }
-    for_each(ctx, out.count, a.count, |i| {
+    for_each(ctx, out.count, a.count, &|i| {
         let sum = fold_range::<F, L>(&at(i), 0, split.n);
         put(split.kept_out.offset(i), &[F::leave(sum, split.n)], 1);
     });
@@ -318,7 +318,7 @@ fn columns<F: Fold, L: Lane>(
     const WIDTH: usize = 64;
     let tiles = out.count.div_ceil(WIDTH);
     let source = Source::<L>::part(a, 0, &split.kept_in);
-    for_each(ctx, tiles, a.count, |t| {
+    for_each(ctx, tiles, a.count, &|t| {
         let first = t * WIDTH;
         let width = WIDTH.min(out.count - first);
         let mut levels = [[L::ZERO; WIDTH]; 36];
@@ -367,7 +367,7 @@ pub fn variance(ctx: &Ctx<'_>, args: &ArgsView<'_>) -> Result<(), KernelFault> {
     let correction = args.attr_f64(0)?;
     let split = Split::new(&out, &a)?;
     let store = f64::storer(out.dtype);
-    for_each(ctx, out.count, a.count, |i| {
+    for_each(ctx, out.count, a.count, &|i| {
         let source = Source::<f64>::part(&a, split.kept_in.offset(i), &split.reduced);
         let mean = fold_range::<Sum, f64>(&source, 0, split.n) / split.n as f64;
         let mut squares = Pairwise::new();
@@ -420,7 +420,7 @@ fn arg_extreme(ctx: &Ctx<'_>, args: &ArgsView<'_>, largest: bool) -> Result<(), 
     }
     let split = Split::new(&out, &a)?;
     let store = i64::storer(out.dtype);
-    with_lane!(lane_of(a.dtype), L => for_each(ctx, out.count, a.count, |i| {
+    with_lane!(lane_of(a.dtype), L => for_each(ctx, out.count, a.count, &|i| {
         let source = Source::<L>::part(&a, split.kept_in.offset(i), &split.reduced);
         let index = extreme(&source, n, largest);
         // SAFETY: an offset of the walk over the output's dimensions.
@@ -433,16 +433,15 @@ fn extreme<L: Lane>(source: &Source<L>, n: usize, largest: bool) -> i64 {
     let mut tile = [L::ZERO; TILE];
     let (mut best, mut index) = (None, 0);
     for at in (0..n).step_by(TILE) {
-        let width = TILE.min(n - at);
-        source.read(at, &mut tile[..width]);
-        for (i, &v) in tile[..width].iter().enumerate() {
-            let better = best.is_none_or(|b: L| if largest { v > b } else { v < b });
-            if v.nan() {
-                return (at + i) as i64;
-            }
-            if better {
-                (best, index) = (Some(v), (at + i) as i64);
-            }
+        let tile = &mut tile[..TILE.min(n - at)];
+        source.read(at, tile);
+        let v = if largest { fold_tile::<Max, L>(tile) } else { fold_tile::<Min, L>(tile) };
+        if best.is_none_or(|b: L| if largest { v > b } else { v < b }) || v.nan() {
+            let here = tile.iter().position(|&x| x == v || x.nan()).unwrap_or(0);
+            (best, index) = (Some(v), (at + here) as i64);
+        }
+        if v.nan() {
+            break;
         }
     }
     index

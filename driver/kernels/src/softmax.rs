@@ -2,7 +2,6 @@
 
 use vinci_hw::args::{ArgsView, MAX_RANK};
 
-use crate::arith::Arith;
 use crate::lane::{Lane, LaneKind, TILE, common_lane};
 use crate::movement::dimension;
 use crate::reduce::{Max, fold_tile};
@@ -84,15 +83,18 @@ fn forward(ctx: &Ctx<'_>, args: &ArgsView<'_>, log: bool) -> Result<(), KernelFa
     let a = Tensor::input(ctx, args, 1)?.same_dims(&out, 1)?;
     let (dim, n, rows) = shape(args, &a)?;
     let (from, to) = (Rows::new(&a, dim), Rows::new(&out, dim));
-    float_lane!(out, a, L => for_each(ctx, rows, a.count, |r| {
+    float_lane!(out, a, L => for_each(ctx, rows, a.count, &|r| {
         forward_row::<L>(&from.source(r), &to.sink(r), n, log);
     }));
     Ok(())
 }
 
+/// Widest vector of the lanes: loops over whole ones have no remainder.
+const VECTOR: usize = 16;
+
 /// e^(v − max) in place; its sum.
 struct ExpSum<'a, L> {
-    values: &'a mut [L],
+    values: &'a mut [[L; VECTOR]],
     max: L,
 }
 
@@ -100,15 +102,23 @@ impl<L: Lane> Task for ExpSum<'_, L> {
     type Output = L;
     #[inline(always)]
     fn call(self) -> L {
-        self.values.iter_mut().for_each(|v| *v = v.sub(self.max).exp());
-        let (chunks, rest) = self.values.as_chunks::<16>();
-        let mut parts = [L::ZERO; 16];
-        for chunk in chunks {
-            parts.iter_mut().zip(chunk).for_each(|(p, &v)| *p = Arith::add(*p, v));
+        let mut parts = [L::ZERO; VECTOR];
+        for v in self.values {
+            for (p, v) in parts.iter_mut().zip(v) {
+                *v = v.sub(self.max).exp();
+                *p = p.add(*v);
+            }
         }
-        parts.iter_mut().zip(rest).for_each(|(p, &v)| *p = Arith::add(*p, v));
         parts.iter().fold(L::ZERO, |sum, &p| sum.add(p))
     }
+}
+
+/// [`ExpSum`] of the first `width` values of a tile; those behind them are overwritten.
+fn exp_sum<L: Lane>(tile: &mut [L; TILE], width: usize, max: L) -> f64 {
+    let padded = width.next_multiple_of(VECTOR);
+    tile[width..padded].fill(L::LOWEST);
+    let sum = vectorize(ExpSum { values: tile[..padded].as_chunks_mut().0, max });
+    sum.to_f64()
 }
 
 fn forward_row<L: Lane>(from: &Source<L>, to: &Sink<L>, n: usize, log: bool) {
@@ -124,24 +134,24 @@ fn forward_row<L: Lane>(from: &Source<L>, to: &Sink<L>, n: usize, log: bool) {
     for at in (0..n).step_by(TILE) {
         let width = TILE.min(n - at);
         from.read(at, &mut tile[..width]);
-        sum += vectorize(ExpSum { values: &mut tile[..width], max }).to_f64();
+        sum += exp_sum(&mut tile, width, max);
     }
     // max + ln Σ in two steps: their sum would lose what is small beside a large maximum.
     let (scale, shift) = (L::from_f64(1.0 / sum), L::from_f64(sum.ln()));
     for at in (0..n).step_by(TILE) {
         let width = TILE.min(n - at);
-        let tile = &mut tile[..width];
+        if log || n > TILE {
+            from.read(at, &mut tile[..width]);
+        }
         if log {
-            from.read(at, tile);
-            tile.iter_mut().for_each(|v| *v = v.sub(max).sub(shift));
+            tile[..width].iter_mut().for_each(|v| *v = v.sub(max).sub(shift));
         } else {
             if n > TILE {
-                from.read(at, tile);
-                vectorize(ExpSum { values: tile, max });
+                exp_sum(&mut tile, width, max);
             }
-            tile.iter_mut().for_each(|v| *v = v.mul(scale));
+            tile[..width].iter_mut().for_each(|v| *v = v.mul(scale));
         }
-        to.write(at, tile);
+        to.write(at, &tile[..width]);
     }
 }
 
@@ -151,7 +161,7 @@ fn backward(ctx: &Ctx<'_>, args: &ArgsView<'_>, log: bool) -> Result<(), KernelF
     let out = Tensor::input(ctx, args, 2)?.same_dims(&grad_in, 2)?;
     let (dim, n, rows) = shape(args, &out)?;
     let [to, grad, out] = [grad_in, grad_out, out].map(|t| Rows::new(&t, dim));
-    float_lane!(grad.tensor, out.tensor, L => for_each(ctx, rows, out.tensor.count, |r| {
+    float_lane!(grad.tensor, out.tensor, L => for_each(ctx, rows, out.tensor.count, &|r| {
         backward_row::<L>(&grad.source(r), &out.source(r), &to.sink(r), n, log);
     }));
     Ok(())

@@ -45,7 +45,7 @@ fn fused(ctx: &Ctx<'_>, args: &ArgsView<'_>, divide: bool) -> Result<(), KernelF
     let value = args.attr_f64(0)?;
     with_lane!(common_lane(out.dtype, a.dtype), L => {
         let value = L::from_f64(value);
-        map::<L, 3>(ctx, &out, [&a, &b, &c], |_, inputs, out| {
+        map::<L, 3>(ctx, &out, [&a, &b, &c], &|_, inputs, out| {
             if divide {
                 vectorize(Zip3 { inputs, out, f: |a: L, b: L, c: L| a.add(value.mul(b).div(c)) });
             } else {
@@ -64,7 +64,7 @@ pub fn lerp_scalar(ctx: &Ctx<'_>, args: &ArgsView<'_>) -> Result<(), KernelFault
     let weight = args.attr_f64(0)?;
     with_lane!(common_lane(out.dtype, a.dtype), L => {
         let (near, w, rest) = (weight.abs() < 0.5, L::from_f64(weight), L::from_f64(1.0 - weight));
-        map::<L, 2>(ctx, &out, [&a, &b], |_, [a, b], out| {
+        map::<L, 2>(ctx, &out, [&a, &b], &|_, [a, b], out| {
             // From the nearer end, so that weight 1 gives exactly b.
             if near {
                 vectorize(Zip3 { inputs: [a, b, a], out, f: |a: L, b: L, _| a.add(w.mul(b.sub(a))) });
@@ -86,7 +86,7 @@ pub fn select(ctx: &Ctx<'_>, args: &ArgsView<'_>) -> Result<(), KernelFault> {
         return Err(KernelFault::Unsupported("a condition that is neither bool nor of 8 bits"));
     }
     with_lane!(common_lane(a.dtype, b.dtype), L => {
-        map::<L, 3>(ctx, &out, [&cond, &a, &b], |_, inputs, out| {
+        map::<L, 3>(ctx, &out, [&cond, &a, &b], &|_, inputs, out| {
             vectorize(Zip3 { inputs, out, f: |c: L, a: L, b: L| if c != L::ZERO { a } else { b } });
         });
     });
@@ -100,7 +100,7 @@ pub fn clamp(ctx: &Ctx<'_>, args: &ArgsView<'_>) -> Result<(), KernelFault> {
     let (low, high) = (args.attr_f64(0)?, args.attr_f64(1)?);
     with_lane!(common_lane(out.dtype, a.dtype), L => {
         let (low, high) = (L::from_f64(low), L::from_f64(high));
-        map::<L, 1>(ctx, &out, [&a], |_, [a], out| {
+        map::<L, 1>(ctx, &out, [&a], &|_, [a], out| {
             vectorize(Zip3 { inputs: [a; 3], out, f: |a: L, _, _| a.larger(low).smaller(high) });
         });
     });
@@ -115,7 +115,7 @@ pub fn threshold_backward(ctx: &Ctx<'_>, args: &ArgsView<'_>) -> Result<(), Kern
     let threshold = args.attr_f64(0)?;
     with_lane!(common_lane(grad.dtype, x.dtype), L => {
         let t = L::from_f64(threshold);
-        map::<L, 2>(ctx, &out, [&grad, &x], |_, [g, x], out| {
+        map::<L, 2>(ctx, &out, [&grad, &x], &|_, [g, x], out| {
             vectorize(Zip3 { inputs: [g, x, x], out, f: |g: L, x: L, _| if x <= t { L::ZERO } else { g } });
         });
     });

@@ -80,7 +80,7 @@ impl Ram {
     /// [`Self::read`] as `f64`.
     pub fn floats(&self, t: &TensorArg) -> Vec<f64> {
         with_lane!(crate::lane::lane_of(t.dtype().unwrap()), L => {
-            self.read::<L>(t).into_iter().map(|v| v as f64).collect()
+            self.read::<L>(t).into_iter().map(crate::arith::Arith::to_f64).collect()
         })
     }
 

@@ -75,13 +75,16 @@ impl<L: Lane> Sink<L> {
     }
 }
 
+/// What is done to tiles. Behind a pointer, so that the engine is compiled once for all kernels.
+pub type TileOp<'a, L, const N: usize> = dyn Fn(usize, [&[L]; N], &mut [L]) + Sync + 'a;
+
 /// Computes `out` from `inputs` of the same dimensions, a tile at a time. `op` gets the number of the tile's
 /// first element in the order of the walk.
 pub fn map<L: Lane, const N: usize>(
     ctx: &Ctx<'_>,
     out: &Tensor,
     inputs: [&Tensor; N],
-    op: impl Fn(usize, [&[L]; N], &mut [L]) + Sync,
+    op: &TileOp<'_, L, N>,
 ) {
     map_ordered(ctx, out, &out.order(), inputs, op);
 }
@@ -92,11 +95,11 @@ pub fn map_ordered<L: Lane, const N: usize>(
     out: &Tensor,
     order: &[u8; 8],
     inputs: [&Tensor; N],
-    op: impl Fn(usize, [&[L]; N], &mut [L]) + Sync,
+    op: &TileOp<'_, L, N>,
 ) {
     let sources = inputs.map(|t| Source::<L>::new(t, order));
     let sink = Sink::<L>::new(out, order);
-    for_ranges(ctx, out.count, |start, end| {
+    for_ranges(ctx, out.count, &|start, end| {
         let mut tiles = [[L::ZERO; TILE]; N];
         let mut result = [L::ZERO; TILE];
         let mut at = start;
@@ -113,7 +116,7 @@ pub fn map_ordered<L: Lane, const N: usize>(
 }
 
 /// Splits `0..count` into ranges, in parallel if that pays.
-pub fn for_ranges(ctx: &Ctx<'_>, count: usize, body: impl Fn(usize, usize) + Sync) {
+pub fn for_ranges(ctx: &Ctx<'_>, count: usize, body: &(dyn Fn(usize, usize) + Sync)) {
     if count == 0 {
         return;
     }
@@ -126,10 +129,10 @@ pub fn for_ranges(ctx: &Ctx<'_>, count: usize, body: impl Fn(usize, usize) + Syn
 }
 
 /// Runs `body(i)` for each `i` below `count`, in parallel if all of them together touch enough elements.
-pub fn for_each(ctx: &Ctx<'_>, count: usize, elements: usize, body: impl Fn(usize) + Sync) {
+pub fn for_each(ctx: &Ctx<'_>, count: usize, elements: usize, body: &(dyn Fn(usize) + Sync)) {
     if ctx.parallel && count > 1 && elements >= PARALLEL && rayon::current_num_threads() > 1 {
         let least = (PARALLEL / 8 * count / elements).max(1);
-        (0..count).into_par_iter().with_min_len(least).for_each(&body);
+        (0..count).into_par_iter().with_min_len(least).for_each(body);
     } else {
         (0..count).for_each(body);
     }

@@ -95,7 +95,7 @@ pub fn unary<O: Unary>(ctx: &Ctx<'_>, args: &ArgsView<'_>) -> Result<(), KernelF
     let out = Tensor::output(ctx, args, 0)?;
     let a = Tensor::input(ctx, args, 1)?.same_dims(&out, 1)?;
     with_lane!(lane_of(args.attr_dtype(0)?), L => {
-        map::<L, 1>(ctx, &out, [&a], |_, [a], out| vectorize(UnaryTask { op: PhantomData::<O>, a, out }));
+        map::<L, 1>(ctx, &out, [&a], &|_, [a], out| vectorize(UnaryTask { op: PhantomData::<O>, a, out }));
     });
     Ok(())
 }

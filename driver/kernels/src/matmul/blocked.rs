@@ -16,7 +16,7 @@ const COLUMNS: usize = 4096;
 /// Rows of a block of A: 224 KiB.
 const ROWS: usize = 224;
 /// Products from which on it pays to wake other threads.
-const PARALLEL: usize = 1 << 20;
+const PARALLEL: usize = 1 << 22;
 
 /// `c = alpha a b`, or `c += alpha a b`; `c` has its columns in sequence.
 pub struct Gemm<S: Scheme> {

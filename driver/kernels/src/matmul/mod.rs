@@ -127,7 +127,7 @@ impl Product {
 
     fn compute<S: Scheme>(&self, ctx: &Ctx<'_>, _: S, alpha: f64, accumulate: bool) {
         if self.k == 0 && !accumulate {
-            return map::<S::Sum, 0>(ctx, &self.out, [], |_, [], out| out.fill(S::Sum::ZERO));
+            return map::<S::Sum, 0>(ctx, &self.out, [], &|_, [], out| out.fill(S::Sum::ZERO));
         }
         let (walk_out, walk_a, walk_b) = (self.walk(&self.out), self.walk(&self.a), self.walk(&self.b));
         let (rows, columns) = (self.batch, self.batch + 1);
@@ -163,7 +163,7 @@ impl Product {
         let threads = if ctx.parallel { rayon::current_num_threads() } else { 1 };
         if batches >= 2 * threads {
             let alone = Ctx { memory: ctx.memory, parallel: false };
-            for_each(ctx, batches, self.out.count.saturating_mul(self.k) / 16, |i| one(&alone, i));
+            for_each(ctx, batches, self.out.count.saturating_mul(self.k) / 16, &|i| one(&alone, i));
         } else {
             (0..batches).for_each(|i| one(ctx, i));
         }
@@ -193,5 +193,5 @@ fn scale<L: Lane>(ctx: &Ctx<'_>, out: &Tensor, c: &Tensor, beta: f64) {
         return copy_view(ctx, out, c);
     }
     let beta = L::from_f64(beta);
-    map::<L, 1>(ctx, out, [c], |_, [c], out| out.iter_mut().zip(c).for_each(|(o, &c)| *o = c.mul(beta)));
+    map::<L, 1>(ctx, out, [c], &|_, [c], out| out.iter_mut().zip(c).for_each(|(o, &c)| *o = c.mul(beta)));
 }
