@@ -9,7 +9,7 @@ use crate::platform::{DmaMemory, Platform};
 /// Entries of both rings.
 const ENTRIES: u64 = 64;
 /// How long the device may take for a command.
-const LIMIT_NS: u64 = 60_000_000_000;
+pub const LIMIT_NS: u64 = 60_000_000_000;
 
 /// The rings, and a page for what commands read and write.
 pub struct Admin<P: Platform> {
@@ -34,7 +34,17 @@ impl<P: Platform> Admin<P> {
         platform.write(Reg::AdminSq, self.sq.bus());
         platform.write(Reg::AdminCq, self.cq.bus());
         platform.write(Reg::AdminSize, ENTRIES);
-        (self.count, self.dead) = (0, false);
+        (self.count, self.dead) = (0, true);
+    }
+
+    /// The device takes commands from now on.
+    pub fn ready(&mut self) {
+        self.dead = false;
+    }
+
+    /// The device does not answer, or answers nonsense; only a function reset helps.
+    pub fn give_up(&mut self) {
+        self.dead = true;
     }
 
     /// Bus address of a page that commands may read and write through [`Admin::page`].
@@ -80,15 +90,19 @@ impl<P: Platform> Admin<P> {
                 break unsafe { at.read_volatile() };
             }
             let now = platform.now_ns();
-            if now - *started.get_or_insert(now) > LIMIT_NS {
-                self.dead = true;
+            if now.saturating_sub(*started.get_or_insert(now)) > LIMIT_NS {
+                self.give_up();
                 return Err(Errno::Io);
             }
             platform.pause();
         };
         self.count += 1;
+        if done.tag != command.tag {
+            // Somebody else's completion: from here on none can be trusted.
+            self.give_up();
+            return Err(Errno::Io);
+        }
         match done.outcome() {
-            _ if done.tag != command.tag => Err(Errno::Proto),
             Some(Outcome::Ok) => Ok(done.result),
             Some(Outcome::Invalid) => Err(Errno::Inval),
             Some(Outcome::BadId | Outcome::NotFound) => Err(Errno::NoEnt),

@@ -7,13 +7,13 @@ use vinci_hw::admin::{Command, Opcode};
 use vinci_hw::regs::*;
 use vinci_hw::uapi::*;
 
-use crate::admin::Admin;
+use crate::admin::{Admin, LIMIT_NS};
 use crate::errno::{Errno, Result};
 use crate::fallible::{TryPush, try_vec};
 use crate::hbm::Hbm;
-use crate::object::{Buffer, File, Queue};
+use crate::object::{Backing, Buffer, File, Queue};
 use crate::platform::{DmaMemory, Platform};
-use crate::slab::Slab;
+use crate::slab::{Slab, slot_of};
 
 /// Events that a file which does not read keeps.
 const EVENT_LIMIT: usize = 1024;
@@ -55,6 +55,8 @@ pub struct Driver<P: Platform> {
     pub(crate) hbm: Vec<Hbm>,
     pub(crate) buffers: Slab<Buffer<P>>,
     pub(crate) files: Slab<File>,
+    /// [`File::serial`] of the last file.
+    serial: u32,
     pub(crate) queues: Vec<Option<Queue<P>>>,
     /// Address spaces of the device in use.
     pub(crate) hw_vms: Vec<bool>,
@@ -86,6 +88,7 @@ impl<P: Platform> Driver<P> {
             hbm: Vec::new(),
             buffers: Slab::default(),
             files: Slab::default(),
+            serial: 0,
             queues,
             hw_vms: try_vec(1024, false)?,
         };
@@ -103,10 +106,27 @@ impl<P: Platform> Driver<P> {
         self.platform.write(Reg::EventRing, self.events.bus());
         self.event_tail = 0;
         self.platform.write(Reg::Control, 1);
-        if Status::from_raw(self.platform.read(Reg::Status)) != Some(Status::Ready) {
+        let status = |p: &P| Status::from_raw(p.read(Reg::Status));
+        self.until(|p| matches!(status(p), Some(Status::Ready | Status::Dead) | None))
+            .map_err(|_| Errno::NoDev)?;
+        if status(&self.platform) != Some(Status::Ready) {
             return Err(Errno::NoDev);
         }
+        self.admin.ready();
         self.platform.write(Reg::IrqEnable, irq::EVENT);
+        Ok(())
+    }
+
+    /// Waits for the device; gives it up if it takes too long.
+    pub(crate) fn until(&mut self, done: impl Fn(&P) -> bool) -> Result<()> {
+        let started = self.platform.now_ns();
+        while !done(&self.platform) {
+            if self.platform.now_ns().saturating_sub(started) > LIMIT_NS {
+                self.admin.give_up();
+                return Err(Errno::Io);
+            }
+            self.platform.pause();
+        }
         Ok(())
     }
 
@@ -146,6 +166,8 @@ impl<P: Platform> Driver<P> {
     /// Opens a file for process `pid`.
     pub fn open(&mut self, pid: u32, name: &[u8]) -> Result<u32> {
         let mut file = File {
+            serial: self.next_serial(),
+            closed: false,
             pid,
             name: [0; 32],
             buffers: Slab::default(),
@@ -160,24 +182,61 @@ impl<P: Platform> Driver<P> {
         self.files.insert(file)
     }
 
-    /// Closes a file: everything it made goes, whatever state it is in.
+    /// A number that marks HBM as dirtied by one file: neither 0 nor `u32::MAX`.
+    fn next_serial(&mut self) -> u32 {
+        if self.serial == u32::MAX - 1 {
+            self.renumber();
+        }
+        self.serial += 1;
+        self.serial
+    }
+
+    /// All serials were used: memory forgets whose it was, and living files are called by their slot. They keep
+    /// what they hold; only its next use is scrubbed once too often.
+    fn renumber(&mut self) {
+        self.hbm.iter_mut().for_each(Hbm::forget_owners);
+        for b in self.buffers.values_mut() {
+            if let Backing::Hbm { owner: (file, serial), .. } = &mut b.backing {
+                let alive = self.files.get(*file).is_some_and(|f| f.serial == *serial);
+                *serial = if alive { slot_of(*file) } else { 0 };
+            }
+        }
+        self.files.iter_mut().for_each(|(id, f)| f.serial = slot_of(id));
+        self.serial = slot_of(u32::MAX);
+    }
+
+    /// Closes a file: everything it made goes, whatever state it is in. What a device that does not answer may
+    /// still use stays until the function is reset.
     pub fn close(&mut self, file: u32) {
+        let Some(f) = self.files.get_mut(file) else { return };
+        (f.closed, f.events) = (true, VecDeque::new());
+        if self.release(file).is_ok() {
+            self.files.remove(file);
+        }
+    }
+
+    fn release(&mut self, file: u32) -> Result<()> {
         for queue in 0..self.queues.len() as u32 {
-            if self.queues[queue as usize].as_ref().is_some_and(|q| q.file == file) {
-                let _ = self.queue_destroy(file, queue);
+            if self.queue(file, queue).is_ok() {
+                self.queue_destroy(file, queue)?;
             }
         }
-        while let Some(vm) = self.files.get(file).and_then(|f| f.vms.first()) {
-            if self.vm_destroy(file, vm).is_err() {
-                break;
-            }
+        while let Some(vm) = self.file(file)?.vms.first() {
+            self.vm_destroy(file, vm)?;
         }
-        while let Some(handle) = self.files.get(file).and_then(|f| f.buffers.first()) {
-            if self.buffer_close(file, handle).is_err() {
-                break;
-            }
+        while let Some(handle) = self.file(file)?.buffers.first() {
+            self.buffer_close(file, handle)?;
         }
-        self.files.remove(file);
+        Ok(())
+    }
+
+    /// After a function reset: takes what closed files had to leave behind.
+    pub(crate) fn bury_closed_files(&mut self) {
+        loop {
+            let closed = self.files.iter().find(|(_, f)| f.closed).map(|(id, _)| id);
+            let Some(file) = closed.filter(|&file| self.release(file).is_ok()) else { return };
+            self.files.remove(file);
+        }
     }
 
     pub(crate) fn file(&self, file: u32) -> Result<&File> {
@@ -196,6 +255,10 @@ impl<P: Platform> Driver<P> {
             let head = self.platform.read(Reg::EventHead);
             if head == self.event_tail {
                 return;
+            }
+            if head.wrapping_sub(self.event_tail) > EVENT_RING_ENTRIES {
+                // More than the ring holds: a device that was pulled out reads as all ones.
+                return self.admin.give_up();
             }
             let slot = (self.event_tail % EVENT_RING_ENTRIES) as usize;
             // SAFETY: the slot lies in the ring, and the device wrote it before it moved the head.
@@ -232,7 +295,7 @@ impl<P: Platform> Driver<P> {
     }
 
     fn push_event(&mut self, file: u32, event: drm_vinci_event) {
-        let Some(f) = self.files.get_mut(file) else { return };
+        let Some(f) = self.files.get_mut(file).filter(|f| !f.closed) else { return };
         // A host call must not be dropped: its queue would hang. Their number is bounded by the queues.
         let must_keep = event.type_ == DRM_VINCI_EVENT_HOST_CALL;
         if (f.events.len() >= EVENT_LIMIT && !must_keep) || f.events.try_reserve(1).is_err() {
@@ -255,5 +318,12 @@ impl<P: Platform> Driver<P> {
     /// Whether a file has events to read, for poll.
     pub fn has_events(&self, file: u32) -> bool {
         self.files.get(file).is_some_and(|f| !f.events.is_empty())
+    }
+}
+
+impl<P: Platform> Drop for Driver<P> {
+    /// Stops the device before its rings go.
+    fn drop(&mut self) {
+        self.platform.write(Reg::Control, 0);
     }
 }

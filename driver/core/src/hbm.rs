@@ -125,6 +125,14 @@ pub struct Block {
     order: u32,
 }
 
+impl Block {
+    /// Bytes that are marked as the owner's, and that must be scrubbed if they were another's: of a block of
+    /// whole frames all of them, even where the last one is not asked for to its end.
+    pub fn span(&self) -> u64 {
+        if self.order >= FRAME_ORDER { self.size.next_multiple_of(FRAME) } else { self.size }
+    }
+}
+
 /// The allocator. See the module.
 pub struct Hbm {
     frames: Buddies,
@@ -185,8 +193,8 @@ impl Hbm {
         (0..FRAME_ORDER).rev().find(|&o| self.partial[o as usize].lowest().is_some()).map_or(0, |o| PAGE << o)
     }
 
-    /// Allocates `size` bytes for open file `owner` (not 0). `true`: the block was another file's and must be
-    /// scrubbed before it is used.
+    /// Allocates `size` bytes for `owner` (neither 0 nor `u32::MAX`). `true`: some of the block was another's,
+    /// and [`Block::span`] bytes must be scrubbed before it is used.
     pub fn alloc(&mut self, size: u64, owner: u32) -> Result<(Block, bool)> {
         if size == 0 || size > self.total {
             return Err(if size == 0 { Errno::Inval } else { Errno::NoMem });
@@ -244,12 +252,24 @@ impl Hbm {
         }
     }
 
-    /// Marks a block as `owner`'s; whether another file dirtied it.
+    fn frames_of(block: &Block) -> core::ops::Range<usize> {
+        (block.offset / FRAME) as usize..(block.offset + block.size).div_ceil(FRAME) as usize
+    }
+
+    /// Marks a block as dirtied by somebody unknown: it could not be scrubbed.
+    pub fn taint(&mut self, block: &Block) {
+        self.dirty[Self::frames_of(block)].fill(MIXED);
+    }
+
+    /// Forgets who dirtied what, though not that it is dirty: the numbers of owners start again.
+    pub fn forget_owners(&mut self) {
+        self.dirty.iter_mut().filter(|d| **d != 0).for_each(|d| *d = MIXED);
+    }
+
+    /// Marks a block as `owner`'s; whether another dirtied it.
     fn claim(&mut self, block: &Block, owner: u32) -> bool {
-        let frames =
-            (block.offset / FRAME) as usize..block.offset.saturating_add(block.size).div_ceil(FRAME) as usize;
         let whole = block.order >= FRAME_ORDER;
-        self.dirty[frames].iter_mut().fold(false, |foreign, dirty| {
+        self.dirty[Self::frames_of(block)].iter_mut().fold(false, |foreign, dirty| {
             let was = *dirty;
             *dirty = if whole || was == 0 || was == owner { owner } else { MIXED };
             foreign | (was != 0 && was != owner)
@@ -310,6 +330,33 @@ mod tests {
         assert!(foreign && b.offset == 0);
         h.free(b);
         assert!(h.alloc(PAGE, 1).unwrap().1, "both have dirtied the frame");
+    }
+
+    #[test]
+    fn the_rest_of_the_last_frame_is_scrubbed_too() {
+        let mut h = Hbm::new(4 * FRAME).unwrap();
+        let (a, _) = h.alloc(2 * FRAME, 1).unwrap();
+        h.free(a);
+        let (b, foreign) = h.alloc(FRAME + PAGE, 2).unwrap();
+        assert!(foreign && b.span() == 2 * FRAME);
+        h.free(b);
+        assert!(!h.alloc(2 * FRAME, 2).unwrap().1, "all of it was scrubbed above");
+    }
+
+    #[test]
+    fn what_could_not_be_scrubbed_stays_foreign() {
+        let mut h = Hbm::new(4 * FRAME).unwrap();
+        let (a, _) = h.alloc(FRAME, 1).unwrap();
+        h.free(a);
+        let (b, foreign) = h.alloc(FRAME, 2).unwrap();
+        assert!(foreign);
+        h.taint(&b);
+        h.free(b);
+        let (b, foreign) = h.alloc(FRAME, 2).unwrap();
+        assert!(foreign, "still the first owner's data");
+        h.forget_owners();
+        h.free(b);
+        assert!(h.alloc(FRAME, 2).unwrap().1, "another owner may have the same number now");
     }
 
     #[test]

@@ -97,7 +97,8 @@ impl<P: Platform> Driver<P> {
                 answer(a, &drm_vinci_clock_info { wall_ns: t.wall_ns, model_ns: t.model_ns }, copy)
             }
             DRM_VINCI_QUERY_PROCESS => {
-                let (_, f) = self.files.iter().nth(a.index as usize).ok_or(Errno::NoEnt)?;
+                let mut open = self.files.iter().filter(|(_, f)| !f.closed);
+                let (_, f) = open.nth(a.index as usize).ok_or(Errno::NoEnt)?;
                 let mut info = drm_vinci_process_info::zeroed();
                 info.pid = f.pid;
                 info.hbm_bytes = f.hbm.iter().sum();

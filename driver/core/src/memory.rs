@@ -8,11 +8,12 @@ use crate::driver::{Driver, Mapped};
 use crate::errno::{Errno, Result};
 use crate::object::{Backing, Buffer};
 use crate::platform::Platform;
+use crate::slab::SLOT_BITS;
 
-/// An mmap offset is a kind, an id and a byte offset: 4 + 28 + 32 bits... the byte offset takes the low 36
-/// bits, in which the largest object fits.
+/// An mmap offset is a kind in 4 bits, the slot of an id in [`SLOT_BITS`], and a byte offset in the 40 below, in
+/// which the largest object fits.
 const KIND_SHIFT: u32 = 60;
-const ID_SHIFT: u32 = 40;
+const ID_SHIFT: u32 = KIND_SHIFT - SLOT_BITS;
 const OFFSET_MASK: u64 = (1 << ID_SHIFT) - 1;
 const ID_MASK: u64 = (1 << (KIND_SHIFT - ID_SHIFT)) - 1;
 const KIND_BUFFER: u64 = 1;
@@ -35,21 +36,23 @@ fn buffer_offset(handle: u32) -> u64 {
 impl<P: Platform> Driver<P> {
     /// `DRM_IOCTL_VINCI_BO_CREATE`
     pub(crate) fn buffer_create(&mut self, file: u32, a: &mut drm_vinci_bo_create) -> Result<()> {
-        if a.flags != 0 || a.size == 0 || a.size > 1 << 40 {
+        if a.flags != 0 || a.size == 0 || a.size > 1 << ID_SHIFT {
             return Err(Errno::Inval);
         }
-        self.file(file)?;
+        let serial = self.file(file)?.serial;
         a.size = a.size.next_multiple_of(PAGE_SIZE);
         let backing = match a.placement {
             DRM_VINCI_PLACE_HBM => {
                 let hbm = self.hbm.get_mut(a.die as usize).ok_or(Errno::Inval)?;
-                let (block, foreign) = hbm.alloc(a.size, file)?;
-                if foreign && self.scrub(a.die, block.offset, block.size).is_err() {
-                    self.hbm[a.die as usize].free(block);
-                    return Err(Errno::Io);
+                let (block, foreign) = hbm.alloc(a.size, serial)?;
+                if foreign && let Err(e) = self.scrub(a.die, block.offset, block.span()) {
+                    let hbm = &mut self.hbm[a.die as usize];
+                    hbm.taint(&block);
+                    hbm.free(block);
+                    return Err(e);
                 }
                 self.file_mut(file)?.hbm[a.die as usize] += block.size;
-                Backing::Hbm { die: a.die, block, owner: file }
+                Backing::Hbm { die: a.die, block, owner: (file, serial) }
             }
             DRM_VINCI_PLACE_HOST if a.die == 0 => Backing::Host(self.platform.alloc(a.size)?),
             _ => return Err(Errno::Inval),
@@ -142,7 +145,7 @@ impl<P: Platform> Driver<P> {
         }
         if let Some(Buffer { backing: Backing::Hbm { die, block, owner }, .. }) = self.buffers.remove(id) {
             self.hbm[die as usize].free(block);
-            if let Some(f) = self.files.get_mut(owner) {
+            if let Some(f) = self.files.get_mut(owner.0).filter(|f| f.serial == owner.1) {
                 f.hbm[die as usize] -= block.size;
             }
         }
@@ -162,12 +165,7 @@ impl<P: Platform> Driver<P> {
         let inside = |size: u64| if len != 0 && end <= size { Ok(()) } else { Err(Errno::Inval) };
         if kind == KIND_BUFFER {
             let f = self.file(file)?;
-            let (_, &id) = f
-                .buffers
-                .iter()
-                .find(|(h, _)| u64::from(*h) & ID_MASK == u64::from(slot))
-                .ok_or(Errno::NoEnt)?;
-            let b = self.buffers.get(id).ok_or(Errno::NoEnt)?;
+            let b = f.buffers.by_slot(slot).and_then(|&id| self.buffers.get(id)).ok_or(Errno::NoEnt)?;
             inside(b.size)?;
             return match &b.backing {
                 Backing::Hbm { die, block, .. } => Ok(Mapped::Hbm(*die, block.offset + at)),

@@ -17,8 +17,8 @@ pub enum Backing<P: Platform> {
         die: u32,
         /// Where.
         block: Block,
-        /// File that it is counted for.
-        owner: u32,
+        /// File that it is counted for, and its [`File::serial`].
+        owner: (u32, u32),
     },
     /// Host memory.
     Host(P::Dma),
@@ -115,6 +115,10 @@ pub struct Queue<P: Platform> {
 
 /// An open file.
 pub struct File {
+    /// Tells it from all files before and after it, which its id does not.
+    pub serial: u32,
+    /// Closed, but the device did not let go of what it made; a function reset ends that.
+    pub closed: bool,
     /// Process.
     pub pid: u32,
     /// Its name.

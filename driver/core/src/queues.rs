@@ -67,14 +67,21 @@ impl<P: Platform> Driver<P> {
             ring: ring.bus(),
             fence: fence.bus(),
         };
-        self.admin.execute(&self.platform, Command::queue_create(setup))?;
+        let created = self.admin.execute(&self.platform, Command::queue_create(setup));
+        if let Err(e) = created
+            && e != Errno::Io
+        {
+            return Err(e);
+        }
+        // A device that does not answer may have taken the queue: it keeps its memory until the file is closed
+        // or the function is reset.
         let queue = Queue { file, vm: a.vm_id, die: a.die, ring, fence, fault: None, gone: false };
         self.queues[id as usize] = Some(queue);
         self.vm_mut(file, a.vm_id)?.queues += 1;
         self.file_mut(file)?.queues += 1;
         a.queue_id = id;
         (a.ring_offset, a.doorbell_offset, a.fence_offset) = queue_offsets(id);
-        Ok(())
+        created.map(|_| ())
     }
 
     /// `DRM_IOCTL_VINCI_QUEUE_DESTROY`
@@ -87,6 +94,8 @@ impl<P: Platform> Driver<P> {
                 Err(e) => return Err(e),
             }
         }
+        // Its last events must not find the next queue of this number.
+        self.drain_events();
         self.queues[id as usize] = None;
         self.vm_mut(file, vm)?.queues -= 1;
         let f = self.file_mut(file)?;
@@ -108,6 +117,7 @@ impl<P: Platform> Driver<P> {
         }
         a.dropped = self.admin.simple(&self.platform, Opcode::QueueReset, a.queue_id)?;
         let id = a.queue_id;
+        self.drain_events();
         if let Some(Some(q)) = self.queues.get_mut(id as usize) {
             q.fault = None;
         }
@@ -130,7 +140,14 @@ impl<P: Platform> Driver<P> {
         }
         self.queue(file, a.queue_id)?;
         let c = Command { va: a.entry, ..Command::new(Opcode::QueueResume, a.queue_id) };
-        self.admin.execute(&self.platform, c).map(|_| ())
+        self.admin.execute(&self.platform, c)?;
+        // A file that answers calls it has not read does not pile them up.
+        self.drain_events();
+        let answered = |e: &drm_vinci_event| {
+            e.type_ == DRM_VINCI_EVENT_HOST_CALL && e.queue_id == a.queue_id && e.entry <= a.entry
+        };
+        self.file_mut(file)?.events.retain(|e| !answered(e));
+        Ok(())
     }
 
     /// `DRM_IOCTL_VINCI_QUEUE_QUERY`

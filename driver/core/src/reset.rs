@@ -20,9 +20,12 @@ impl<P: Platform> Driver<P> {
             DRM_VINCI_RESET_FUNCTION if a.die == 0 => None,
             _ => return Err(Errno::Inval),
         };
+        // What the queues had to say before, and what they say while they stop, is for their owners to hear.
+        self.drain_events();
         self.platform.write(Reg::Reset, die.map_or(RESET_FUNCTION, |d| RESET_DIE | u64::from(d)));
-        while self.platform.read(Reg::Reset) != 0 {
-            self.platform.pause();
+        self.until(|p| p.read(Reg::Reset) == 0)?;
+        if die.is_some() {
+            self.drain_events();
         }
         for id in 0..self.queues.len() {
             let Some(q) = self.queues[id].as_mut().filter(|q| die.is_none_or(|d| d == q.die)) else {
@@ -42,6 +45,7 @@ impl<P: Platform> Driver<P> {
     /// After a function reset the device knows nothing: tells it the address spaces again.
     fn bring_back(&mut self) -> Result<()> {
         self.start()?;
+        self.bury_closed_files();
         let mut spaces = alloc::vec::Vec::new();
         for (file, f) in self.files.iter() {
             for (vm, v) in f.vms.iter() {

@@ -6,7 +6,7 @@ use crate::errno::{Errno, Result};
 use crate::fallible::TryPush;
 
 /// Bits of an id that say which slot; the others count its uses.
-const SLOT_BITS: u32 = 20;
+pub const SLOT_BITS: u32 = 20;
 
 struct Slot<T> {
     generation: u32,
@@ -21,6 +21,11 @@ pub struct Slab<T> {
 }
 
 const NONE: u32 = u32::MAX;
+
+/// The slot that an id names, counted from 1.
+pub const fn slot_of(id: u32) -> u32 {
+    id & ((1 << SLOT_BITS) - 1)
+}
 
 impl<T> Default for Slab<T> {
     fn default() -> Self {
@@ -47,7 +52,7 @@ impl<T> Slab<T> {
     }
 
     fn slot(&self, id: u32) -> Option<usize> {
-        let at = (id & ((1 << SLOT_BITS) - 1)).checked_sub(1)? as usize;
+        let at = slot_of(id).checked_sub(1)? as usize;
         let slot = self.slots.get(at)?;
         (slot.generation == id >> SLOT_BITS && slot.value.is_some()).then_some(at)
     }
@@ -80,6 +85,25 @@ impl<T> Slab<T> {
         self.slots.iter().enumerate().filter_map(move |(at, s)| Some((id((at, s)), s.value.as_ref()?)))
     }
 
+    /// The object whose id has these low [`SLOT_BITS`] bits, whatever its generation.
+    pub fn by_slot(&self, slot: u32) -> Option<&T> {
+        self.slots.get(slot.checked_sub(1)? as usize)?.value.as_ref()
+    }
+
+    /// All ids and objects, to be changed.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = (u32, &mut T)> {
+        let id = |at: usize, generation: u32| (at as u32 + 1) | generation << SLOT_BITS;
+        self.slots
+            .iter_mut()
+            .enumerate()
+            .filter_map(move |(at, s)| Some((id(at, s.generation), s.value.as_mut()?)))
+    }
+
+    /// All objects, to be changed.
+    pub fn values_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.iter_mut().map(|(_, value)| value)
+    }
+
     /// Id of any object.
     pub fn first(&self) -> Option<u32> {
         self.iter().next().map(|(id, _)| id)
@@ -98,6 +122,10 @@ mod tests {
         assert_eq!((s.remove(a), s.remove(a), s.get(a)), (Some('a'), None, None));
         let c = s.insert('c').unwrap();
         assert!(c != a && s.get(a).is_none() && s.get(c) == Some(&'c'));
+        assert_eq!(
+            (s.by_slot(1), s.by_slot(2), s.by_slot(0), s.by_slot(3)),
+            (Some(&'c'), Some(&'b'), None, None)
+        );
         assert!(s.get(0).is_none() && s.get(u32::MAX).is_none());
     }
 }

@@ -33,9 +33,10 @@ impl<P: Platform> Driver<P> {
             return Err(Errno::Busy);
         }
         let hw = vm.hw;
-        // The device drops the mappings; an address space that a reset took is gone already.
+        // The device drops the mappings; an address space that a reset took is gone already. From a device
+        // that does not answer nothing is taken away, since it may still use it.
         match self.admin.simple(&self.platform, Opcode::VmDestroy, hw) {
-            Ok(_) | Err(Errno::NoEnt | Errno::Io) => {}
+            Ok(_) | Err(Errno::NoEnt) => {}
             Err(e) => return Err(e),
         }
         self.hw_vms[hw as usize] = false;
@@ -82,15 +83,17 @@ impl<P: Platform> Driver<P> {
         let hw = vm.hw;
         let mapping = Mapping { len: a.size, buffer, offset: a.offset, flags: a.flags };
         self.vm_mut(file, a.vm_id)?.maps.insert(a.va, mapping)?;
-        if let Err(e) = self.hw_map(hw, a.va, &mapping) {
-            self.vm_mut(file, a.vm_id)?.maps.remove(a.va);
-            return Err(e);
-        }
         // The object was there above, and nothing came in between.
         if let Some(b) = self.buffers.get_mut(buffer) {
             b.refs += 1;
         }
-        Ok(())
+        let mapped = self.hw_map(hw, a.va, &mapping);
+        // A device that does not answer may have mapped it: the memory stays until a reset or the end of the VM.
+        if mapped.is_err_and(|e| e != Errno::Io) {
+            self.vm_mut(file, a.vm_id)?.maps.remove(a.va);
+            self.buffer_put(buffer);
+        }
+        mapped
     }
 
     /// Maps every piece in the device; nothing stays if one cannot be.
@@ -141,7 +144,11 @@ impl<P: Platform> Driver<P> {
         if vm.maps.ceiling(a.va).is_none_or(|(va, _)| va >= end) {
             return Err(Errno::NoEnt);
         }
-        self.hw_unmap(vm.hw, a.va, a.size)?;
+        // What is not there, a reset took.
+        match self.hw_unmap(vm.hw, a.va, a.size) {
+            Ok(_) | Err(Errno::NoEnt) => {}
+            Err(e) => return Err(e),
+        }
         loop {
             let maps = &mut self.vm_mut(file, a.vm_id)?.maps;
             let Some(va) = maps.ceiling(a.va).map(|(va, _)| va).filter(|&va| va < end) else { return Ok(()) };

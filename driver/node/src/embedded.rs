@@ -167,6 +167,9 @@ impl Node for Embedded {
     }
 
     fn poll(&self, timeout: Option<Duration>) -> Result<bool, Errno> {
+        if fork::is_forked_child() {
+            return Err(Errno::OwnerDead);
+        }
         let deadline = timeout.and_then(|t| Instant::now().checked_add(t));
         loop {
             let bell = &self.machine.host.bells[0];

@@ -14,6 +14,8 @@ use vinci_core::{DmaMemory, Errno, PinnedMemory, Platform};
 use vinci_device::{Device, HostBus, VECTORS};
 use vinci_hw::regs::{PAGE_SIZE, Reg, VECTOR_ADMIN, queue_vector};
 
+use crate::fork::is_forked_child;
+
 /// Somebody may sleep on it; waking costs nothing while nobody does.
 #[derive(Default)]
 pub(crate) struct Bell {
@@ -150,7 +152,9 @@ impl HostMemory {
 
 impl Drop for HostMemory {
     fn drop(&mut self) {
-        self.host.forbid(self.ptr.as_ptr() as u64);
+        if !is_forked_child() {
+            self.host.forbid(self.ptr.as_ptr() as u64);
+        }
         // SAFETY: this mapping was made in `new` and nobody may use it after the owner is gone.
         unsafe { libc::munmap(self.ptr.as_ptr().cast(), self.len) };
     }
@@ -188,6 +192,9 @@ impl PinnedMemory for Pinned {
 
 impl Drop for Pinned {
     fn drop(&mut self) {
+        if is_forked_child() {
+            return;
+        }
         self.host.forbid(self.segment[0].0);
         self.host.pinned.fetch_sub(self.segment[0].1, Ordering::Relaxed);
     }
@@ -208,6 +215,10 @@ impl Platform for Process {
     }
 
     fn write(&self, reg: Reg, value: u64) {
+        // What a forked child drops must not wait for threads that only its parent has.
+        if is_forked_child() {
+            return;
+        }
         self.device.write(reg as u64, value);
     }
 
