@@ -298,6 +298,17 @@ entry! {
         context::current().map(drop)
     }
 
+    /// Drops all work of the process on a device that has not run; its streams go on.
+    fn aclrtDeviceTaskAbort(device_id: i32, _timeout_ms: u32) {
+        let number = device(device_id)?.ordinal();
+        for (_, stream) in stream::STREAMS.all() {
+            if stream.stream.device().ordinal() == number {
+                stream.stream.abort()?;
+            }
+        }
+        Ok(())
+    }
+
     fn aclrtGetLogicDevIdByUserDevId(from: i32, to: Out<i32>) {
         same_number(from, to, "logicDevId")
     }

@@ -28,6 +28,7 @@ mod link;
 mod memory;
 mod notify;
 mod pool;
+mod reduce;
 mod stream;
 mod system;
 mod unsupported;

@@ -46,7 +46,7 @@ unsupported! {
     aclrtCntNotifyGetId aclrtCntNotifyRecord aclrtCntNotifyReset aclrtCntNotifyWaitWithTimeout
     aclrtCopyBufRef aclrtCreateLabel aclrtCreateLabelList aclrtDestroyBinary aclrtDestroyGroupInfo
     aclrtDestroyLabel aclrtDestroyLabelList aclrtDeviceGetHostAtomicCapabilities aclrtDeviceGetLimit
-    aclrtDeviceGetP2PAtomicCapabilities aclrtDeviceL2CacheFlush aclrtDeviceSetLimit aclrtDeviceTaskAbort
+    aclrtDeviceGetP2PAtomicCapabilities aclrtDeviceL2CacheFlush aclrtDeviceSetLimit
     aclrtFreeBuf aclrtFunctionGetAvailDynUbufPerBlock aclrtFunctionGetBinary aclrtFunctionGetParamCount
     aclrtFunctionGetParamInfo aclrtGetAllGroupInfo aclrtGetBufChainNum aclrtGetBufData aclrtGetBufDataLen
     aclrtGetBufFromChain aclrtGetBufUserData aclrtGetFuncBySymbol aclrtGetFunctionAddr
@@ -69,7 +69,7 @@ unsupported! {
     aclrtMemcpyFromSymbol aclrtMemcpyFromSymbolAsync aclrtMemcpyToSymbol aclrtMemcpyToSymbolAsync
     aclrtNotifyBatchReset aclrtNotifyGetExportKey aclrtNotifyImportByKey aclrtNotifySetImportPid
     aclrtNotifySetImportPidInterServer aclrtNpuClearFloatOverFlowStatus aclrtNpuGetFloatOverFlowStatus
-    aclrtPersistentTaskClean aclrtProfTrace aclrtRandomNumAsync aclrtReduceAsync aclrtRegisterCpuFunc
+    aclrtPersistentTaskClean aclrtProfTrace aclrtRandomNumAsync aclrtRegisterCpuFunc
     aclrtRepairError aclrtReserveMemAddressNoUCMemory aclrtResetStreamResLimit aclrtSetBufDataLen
     aclrtSetBufUserData aclrtSetDeviceTaskAbortCallback aclrtSetGroup aclrtSetLabel aclrtSetMemcpyDesc
     aclrtSetStreamResLimit aclrtSnapShotCallbackRegister aclrtSnapShotCallbackUnregister

@@ -106,6 +106,10 @@ int main(void)
     OK(aclrtSynchronizeStream(b));
     EXPECT(aclrtStreamAbort(NULL), PARAM);
     OK(aclrtValueWait(word, 1000, ACL_STREAM_WAIT_VALUE_GEQ, b));
+    OK(aclrtDeviceTaskAbort(0, 1000));
+    OK(aclrtSynchronizeStream(b));
+    EXPECT(aclrtDeviceTaskAbort(77, 1000), ACL_ERROR_RT_INVALID_DEVICEID);
+    OK(aclrtValueWait(word, 1000, ACL_STREAM_WAIT_VALUE_GEQ, b));
     OK(aclrtDestroyStreamForce(b));
     EXPECT(aclrtSynchronizeStream(b), HANDLE);
     EXPECT(aclrtDestroyStreamForce(b), HANDLE);

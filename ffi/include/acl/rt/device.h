@@ -234,7 +234,7 @@ ACL_FUNC_VISIBILITY aclError aclrtDeviceDisablePeerAccess(int32_t peerDeviceId);
 /* The process id as the host sees it, also from inside a container. */
 ACL_FUNC_VISIBILITY aclError aclrtDeviceGetBareTgid(int32_t *pid);
 
-/* Drops all work of a device that has not run yet. */
+/* Drops all work of the process on a device that has not run yet; its streams go on. */
 ACL_FUNC_VISIBILITY aclError aclrtDeviceTaskAbort(int32_t deviceId, uint32_t timeout);
 
 /* Priorities a stream can have: a smaller number is more urgent. */

@@ -204,7 +204,8 @@ ACL_FUNC_VISIBILITY aclError aclrtMemcpyBatchAsyncV2(
     void **dsts, size_t *destMaxs, void **srcs, size_t *sizes, size_t numBatches, aclrtMemcpyBatchAttr *attrs,
     size_t *attrsIndexes, size_t numAttrs, aclrtStream stream);
 
-/* Copies and waits. `destMax` is the room at `dst`: `count` may not be larger. */
+/* Copies and waits. `destMax` is the room at `dst`: `count` may not be larger. A `kind` that says
+ * something else than the addresses do is an error; with ACL_MEMCPY_DEFAULT the addresses decide. */
 ACL_FUNC_VISIBILITY aclError aclrtMemcpy(
     void *dst, size_t destMax, const void *src, size_t count, aclrtMemcpyKind kind);
 
@@ -253,7 +254,7 @@ ACL_FUNC_VISIBILITY aclError aclrtMemGetAddressRange(void *ptr, void **pbase, si
 ACL_FUNC_VISIBILITY aclError aclrtCheckMemType(
     void **addrList, uint32_t size, uint32_t memType, uint32_t *checkResult, uint32_t reserve);
 
-/* dst = dst (sum, max, min) src, elementwise, in the order of `stream`. */
+/* dst = dst (sum, max, min) src, elementwise, in the order of `stream`. `count` is in bytes. */
 ACL_FUNC_VISIBILITY aclError aclrtReduceAsync(
     void *dst, const void *src, uint64_t count, aclrtReduceKind kind, aclDataType type, aclrtStream stream,
     void *reserve);

@@ -61,7 +61,7 @@ ACL_FUNC_VISIBILITY aclError aclrtCntNotifyDestroy(aclrtCntNotify cntNotify);
 /* The stream raises a notify. */
 ACL_FUNC_VISIBILITY aclError aclrtRecordNotify(aclrtNotify notify, aclrtStream stream);
 
-/* The stream waits until a notify is raised, and lowers it. `timeout` in ms, 0 for ever. */
+/* The stream waits until a notify is raised, and lowers it. `timeout` in seconds, 0 for ever. */
 ACL_FUNC_VISIBILITY aclError aclrtWaitAndResetNotify(
     aclrtNotify notify, aclrtStream stream, uint32_t timeout);
 
