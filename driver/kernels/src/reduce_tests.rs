@@ -55,7 +55,7 @@ type Case = (Vec<i64>, Vec<usize>, u8, i64, u8);
 
 fn cases() -> impl Strategy<Value = Case> {
     let dims = prop_oneof![
-        proptest::collection::vec(1i64..6, 0..=5),
+        proptest::collection::vec(0i64..6, 0..=5),
         proptest::collection::vec(1i64..3, 8),
         Just(vec![70, 90]),
         Just(vec![3, 1100]),
@@ -86,6 +86,9 @@ proptest! {
             let attr = if name == "var" { f(1.0) } else { ty(t) };
             ram.launch(name, &[out, a], &[attr]).unwrap();
             for (got, group) in ram.floats(&out).into_iter().zip(&groups) {
+                if group.is_empty() && matches!(name, "reduce_max" | "reduce_min") {
+                    continue;
+                }
                 let want = reference(group);
                 prop_assert!(close(got, want, 1e-5), "{name} {t:?}: {got} not {want}");
             }
@@ -94,7 +97,7 @@ proptest! {
 
     #[test]
     fn along_a_dimension((dims, order, flip, step, mask) in cases(), seed: u64) {
-        prop_assume!(!dims.is_empty());
+        prop_assume!(!dims.is_empty() && !dims.contains(&0));
         let dim = usize::from(mask) % dims.len();
         let ram = Ram::new(4 << 20);
         let mut l = Layout::new();

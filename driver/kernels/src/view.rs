@@ -175,6 +175,9 @@ impl Walk {
         if let Some(stride) = self.single_stride() {
             return segment(0, start as isize * stride, stride, length);
         }
+        if length == 0 {
+            return;
+        }
         let mut index = [0; MAX_RANK];
         let mut rest = start;
         let mut offset = 0;

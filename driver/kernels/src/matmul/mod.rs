@@ -126,8 +126,11 @@ impl Product {
     }
 
     fn compute<S: Scheme>(&self, ctx: &Ctx<'_>, _: S, alpha: f64, accumulate: bool) {
-        if self.k == 0 && !accumulate {
-            return map::<S::Sum, 0>(ctx, &self.out, [], &|_, [], out| out.fill(S::Sum::ZERO));
+        if self.k == 0 {
+            if !accumulate {
+                map::<S::Sum, 0>(ctx, &self.out, [], &|_, [], out| out.fill(S::Sum::ZERO));
+            }
+            return;
         }
         let (walk_out, walk_a, walk_b) = (self.walk(&self.out), self.walk(&self.a), self.walk(&self.b));
         let (rows, columns) = (self.batch, self.batch + 1);
