@@ -73,15 +73,20 @@ fn session(d: &mut Driver<Rig>, file: u32) -> Result<(), Errno> {
         va: VA_BASE + page * PAGE_SIZE,
         size,
     };
+    // First, so that it is HBM for which the first handle's slot cannot be made.
+    let hbm = bo_create(d, file, PAGE_SIZE, DRM_VINCI_PLACE_HBM, 0)?;
     let a = drm_vinci_bo_userptr { addr: 0x10_0000, size: 6 * PAGE_SIZE, flags: 0, handle: 0 };
     let user = ask(d, file, VINCI_IOCTL_BO_USERPTR, a)?.handle;
-    let hbm = bo_create(d, file, PAGE_SIZE, DRM_VINCI_PLACE_HBM, 0)?;
     let large = bo_create(d, file, 5 << 20, DRM_VINCI_PLACE_HBM, 1)?;
     let host = bo_create(d, file, 8192, DRM_VINCI_PLACE_HOST, 0)?;
     for (i, (handle, size)) in
         [(user, 6 * PAGE_SIZE), (hbm, PAGE_SIZE), (large, 5 << 20), (host, 8192)].into_iter().enumerate()
     {
-        vm_map(d, file, map(handle, 2048 * i as u64, size))?;
+        if let Err(e) = vm_map(d, file, map(handle, 2048 * i as u64, size)) {
+            // No piece of it may still be mapped: the rig panics when mapped pages are freed.
+            bo_close(d, file, handle)?;
+            return Err(e);
+        }
     }
     ask(d, file, VINCI_IOCTL_VM_PEER, drm_vinci_vm_peer { vm_id: vm, from_die: 0, to_die: 1, enable: 1 })?;
     queue_create(d, file, vm, 0)?;
