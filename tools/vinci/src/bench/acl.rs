@@ -1,0 +1,138 @@
+//! The C libraries as a program sees them: loaded at run time, called by their CANN names.
+
+use std::ffi::c_void;
+
+use anyhow::{Context, Result, bail};
+use libloading::Library;
+
+use crate::home;
+
+type Handle = *mut c_void;
+
+macro_rules! symbols {
+    ($lib:expr, $($field:ident: $type:ty),* $(,)?) => {
+        // SAFETY: the types are those of the headers in ffi/include.
+        unsafe { ($(*$lib.get::<$type>(stringify!($field).as_bytes()).context(stringify!($field))?),*) }
+    };
+}
+
+/// AscendCL and the operator library on device 0, with one stream.
+pub struct Acl {
+    malloc: unsafe extern "C" fn(*mut Handle, usize, i32) -> i32,
+    free: unsafe extern "C" fn(Handle) -> i32,
+    memcpy: unsafe extern "C" fn(Handle, usize, *const c_void, usize, i32) -> i32,
+    synchronize: unsafe extern "C" fn(Handle) -> i32,
+    create_tensor:
+        unsafe extern "C" fn(*const i64, u64, i32, *const i64, i64, i32, *const i64, u64, Handle) -> Handle,
+    matmul_prepare: unsafe extern "C" fn(Handle, Handle, Handle, i8, *mut u64, *mut Handle) -> i32,
+    matmul: unsafe extern "C" fn(Handle, u64, Handle, Handle) -> i32,
+    stream: Handle,
+    _libraries: (Library, Library),
+}
+
+/// Direction of a copy, as aclrtMemcpyKind.
+#[derive(Clone, Copy)]
+pub enum Direction {
+    /// Host to device.
+    ToDevice = 1,
+    /// Device to host.
+    ToHost = 2,
+}
+
+fn ok(what: &str, code: i32) -> Result<()> {
+    if code != 0 {
+        bail!("{what}: error {code}");
+    }
+    Ok(())
+}
+
+impl Acl {
+    /// Loads the libraries of this installation and opens device 0.
+    pub fn open() -> Result<Self> {
+        let lib = home::find()?.lib;
+        // SAFETY: our own libraries, whose initialisation has no requirements.
+        let (acl, ops) =
+            unsafe { (Library::new(lib.join("libascendcl.so"))?, Library::new(lib.join("libopapi.so"))?) };
+        let (init, set_device, create_stream) = symbols!(acl,
+            aclInit: unsafe extern "C" fn(*const i8) -> i32,
+            aclrtSetDevice: unsafe extern "C" fn(i32) -> i32,
+            aclrtCreateStream: unsafe extern "C" fn(*mut Handle) -> i32,
+        );
+        let (malloc, free, memcpy, synchronize) = symbols!(acl,
+            aclrtMalloc: unsafe extern "C" fn(*mut Handle, usize, i32) -> i32,
+            aclrtFree: unsafe extern "C" fn(Handle) -> i32,
+            aclrtMemcpy: unsafe extern "C" fn(Handle, usize, *const c_void, usize, i32) -> i32,
+            aclrtSynchronizeStream: unsafe extern "C" fn(Handle) -> i32,
+        );
+        let (create_tensor, matmul_prepare, matmul) = symbols!(ops,
+            aclCreateTensor: unsafe extern "C" fn(*const i64, u64, i32, *const i64, i64, i32, *const i64, u64, Handle) -> Handle,
+            aclnnMatmulGetWorkspaceSize: unsafe extern "C" fn(Handle, Handle, Handle, i8, *mut u64, *mut Handle) -> i32,
+            aclnnMatmul: unsafe extern "C" fn(Handle, u64, Handle, Handle) -> i32,
+        );
+        let mut stream = std::ptr::null_mut();
+        // SAFETY: called as the headers say; initialising twice is answered with a code that is no matter here.
+        unsafe {
+            init(std::ptr::null());
+            ok("aclrtSetDevice", set_device(0))?;
+            ok("aclrtCreateStream", create_stream(&mut stream))?;
+        }
+        Ok(Self {
+            malloc,
+            free,
+            memcpy,
+            synchronize,
+            create_tensor,
+            matmul_prepare,
+            matmul,
+            stream,
+            _libraries: (acl, ops),
+        })
+    }
+
+    /// aclrtMalloc.
+    pub fn malloc(&self, bytes: usize) -> Result<Handle> {
+        let mut p = std::ptr::null_mut();
+        // SAFETY: the place for the answer is a local.
+        ok("aclrtMalloc", unsafe { (self.malloc)(&mut p, bytes, 0) })?;
+        Ok(p)
+    }
+
+    /// aclrtFree.
+    pub fn free(&self, p: Handle) -> Result<()> {
+        // SAFETY: the library checks the pointer.
+        ok("aclrtFree", unsafe { (self.free)(p) })
+    }
+
+    /// aclrtMemcpy of a whole host buffer.
+    pub fn copy(&self, device: Handle, host: &mut [u8], direction: Direction) -> Result<()> {
+        let p = host.as_mut_ptr().cast();
+        let (dst, src) = if matches!(direction, Direction::ToDevice) { (device, p) } else { (p, device) };
+        // SAFETY: the host buffer is as long as it says; the library checks the device's.
+        ok("aclrtMemcpy", unsafe { (self.memcpy)(dst, host.len(), src, host.len(), direction as i32) })
+    }
+
+    /// A square tensor over device memory.
+    pub fn square(&self, dtype: i32, n: i64, data: Handle) -> Handle {
+        let (dims, storage) = ([n, n], [n * n]);
+        // SAFETY: the arrays are as long as their counts say.
+        unsafe {
+            (self.create_tensor)(dims.as_ptr(), 2, dtype, std::ptr::null(), 0, 2, storage.as_ptr(), 1, data)
+        }
+    }
+
+    /// aclnnMatmul, both phases, and the wait for it.
+    pub fn matmul(&self, a: Handle, b: Handle, out: Handle) -> Result<()> {
+        let (mut size, mut executor) = (0, std::ptr::null_mut());
+        // SAFETY: handles that the library checks; places for answers are locals.
+        unsafe {
+            ok("aclnnMatmulGetWorkspaceSize", (self.matmul_prepare)(a, b, out, 0, &mut size, &mut executor))?;
+            let space = if size == 0 { std::ptr::null_mut() } else { self.malloc(size as usize)? };
+            ok("aclnnMatmul", (self.matmul)(space, size, executor, self.stream))?;
+            ok("aclrtSynchronizeStream", (self.synchronize)(self.stream))?;
+            if !space.is_null() {
+                self.free(space)?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,154 @@
+//! `vinci bench`: figures, each beside a peer that is measured in the same run, turn by turn.
+
+mod acl;
+mod blas;
+mod matmul;
+mod memory;
+mod opencl;
+mod rows;
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+use serde::Serialize;
+
+use crate::show;
+use rows::ROWS;
+
+/// Arguments.
+#[derive(clap::Args)]
+pub struct Args {
+    /// Rows to measure; all if none is named
+    #[arg(value_parser = clap::builder::PossibleValuesParser::new(ROWS.iter().map(|r| r.name)))]
+    rows: Vec<String>,
+    /// One JSON object per line
+    #[arg(long)]
+    json: bool,
+    /// Few repetitions: shows that the rows work, not how fast they are
+    #[arg(long)]
+    quick: bool,
+    /// End with an error if a row misses its target
+    #[arg(long)]
+    check: bool,
+    /// Prints the resident memory of a process that opened the device, for the row rss_open
+    #[arg(long, hide = true)]
+    open_and_measure: bool,
+}
+
+/// How much to repeat.
+#[derive(Clone, Copy)]
+pub struct Effort {
+    /// Turns of ours and the peer's.
+    turns: usize,
+    /// How long a turn of a rate lasts.
+    turn: Duration,
+}
+
+/// A measured row. `ratio` above 1 is better than the peer; without a peer there is none.
+#[derive(Serialize)]
+struct Row {
+    name: &'static str,
+    value: f64,
+    unit: &'static str,
+    peer: String,
+    peer_value: Option<f64>,
+    ratio: Option<f64>,
+    target: String,
+    met: Option<bool>,
+}
+
+/// What a row found: ours and the peer's samples, in the row's unit.
+pub struct Samples {
+    ours: Vec<f64>,
+    peer: Vec<f64>,
+}
+
+/// The middle of the samples.
+fn median(v: &[f64]) -> Option<f64> {
+    let mut v = v.to_vec();
+    v.sort_by(f64::total_cmp);
+    v.get(v.len() / 2).copied()
+}
+
+/// Seconds that `f` takes.
+fn seconds(f: impl FnOnce() -> Result<()>) -> Result<f64> {
+    let start = Instant::now();
+    f()?;
+    Ok(start.elapsed().as_secs_f64())
+}
+
+/// Measures ours and the peer turn by turn, after one turn of each that does not count. A peer that is
+/// missing is measured as nothing.
+fn turns(
+    effort: Effort,
+    mut ours: impl FnMut() -> Result<f64>,
+    mut peer: Option<impl FnMut() -> Result<f64>>,
+) -> Result<Samples> {
+    let mut s = Samples { ours: Vec::new(), peer: Vec::new() };
+    for turn in 0..=effort.turns {
+        let (a, b) = (ours()?, peer.as_mut().map(|p| p()).transpose()?);
+        if turn > 0 {
+            s.ours.push(a);
+            s.peer.extend(b);
+        }
+    }
+    Ok(s)
+}
+
+/// Runs the rows that were asked for.
+pub fn run(args: &Args) -> Result<()> {
+    if args.open_and_measure {
+        return rows::open_and_measure();
+    }
+    let effort = match args.quick {
+        true => Effort { turns: 1, turn: Duration::from_millis(100) },
+        false => Effort { turns: 7, turn: Duration::from_millis(500) },
+    };
+    let wanted = ROWS.iter().filter(|r| args.rows.is_empty() || args.rows.iter().any(|n| n == r.name));
+    let wanted: Vec<_> = wanted.collect();
+    let bar = indicatif::ProgressBar::new(wanted.len() as u64);
+    bar.set_style(indicatif::ProgressStyle::with_template("{bar:30} {pos}/{len} {msg}")?);
+    let mut done = Vec::new();
+    for r in wanted {
+        bar.set_message(r.name);
+        let (samples, peer) = (r.measure)(effort)?;
+        let value = median(&samples.ours).unwrap_or(f64::NAN);
+        let peer_value = median(&samples.peer);
+        let ratio = peer_value.map(|p| if r.higher_is_better { value / p } else { p / value });
+        let met = (r.met)(value, ratio);
+        let row =
+            Row { name: r.name, value, unit: r.unit, peer, peer_value, ratio, target: r.target.into(), met };
+        if args.json {
+            println!("{}", serde_json::to_string(&row)?);
+        }
+        done.push(row);
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    if !args.json {
+        print_table(&done);
+    }
+    let missed: Vec<_> = done.iter().filter(|r| r.met == Some(false)).map(|r| r.name).collect();
+    if args.check && !missed.is_empty() {
+        bail!("below target: {}", missed.join(", "));
+    }
+    Ok(())
+}
+
+fn print_table(rows: &[Row]) {
+    let number = |v: f64| if v >= 1e5 { format!("{v:.0}") } else { format!("{v:.3}") };
+    let cells = rows.iter().map(|r| {
+        vec![
+            r.name.into(),
+            number(r.value),
+            r.unit.into(),
+            r.peer.clone(),
+            r.peer_value.map_or("-".into(), number),
+            r.ratio.map_or("-".into(), |x| format!("{x:.2}")),
+            r.target.clone(),
+            r.met.map_or("-", |m| if m { "yes" } else { "no" }).into(),
+        ]
+    });
+    let header = ["row", "value", "unit", "peer", "peer's", "ratio", "target", "met"];
+    show::table(&header, &cells.collect::<Vec<_>>(), &[1, 4, 5]);
+}

@@ -1,0 +1,90 @@
+//! vinci: one command for everything about this driver and its devices.
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{CommandFactory, Parser, Subcommand};
+use vinci_tools::{bench, chips, doctor, home, info};
+
+#[derive(Parser)]
+#[command(name = "vinci", version, about = "Ascend NPUs in software: driver, runtime, device", after_help = EXAMPLES)]
+struct Cli {
+    /// Chip of the embedded device: a name of `vinci chips`, or a profile's file
+    #[arg(long, global = true, env = "VINCI_CHIP", value_name = "CHIP", hide_env_values = true)]
+    chip: Option<String>,
+    /// Home of the driver: embedded, /dev/accel/accelN or unix:PATH
+    #[arg(long, global = true, env = "VINCI_DEVICE", value_name = "HOME", hide_env_values = true)]
+    device: Option<String>,
+    #[command(subcommand)]
+    command: Cmd,
+}
+
+const EXAMPLES: &str = "Examples:\n  vinci info                        what device there is\n  \
+                        vinci run -- ./my_acl_program     run a program for CANN, unmodified\n  \
+                        vinci --chip 910b1 info           another chip\n  \
+                        vinci bench memcpy_h2d --json     one row, for a script\n  \
+                        vinci doctor                      what is missing, and how to mend it";
+
+#[derive(Subcommand)]
+enum Cmd {
+    /// Show the module and its dies
+    Info {
+        /// JSON instead of a table
+        #[arg(long)]
+        json: bool,
+    },
+    /// Run a program for CANN with the libraries of this installation
+    Run {
+        /// The program and its arguments
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
+        command: Vec<OsString>,
+    },
+    /// Measure, each row beside a peer in the same run
+    Bench(bench::Args),
+    /// Check this machine and say what is missing
+    Doctor {
+        /// JSON instead of a table
+        #[arg(long)]
+        json: bool,
+    },
+    /// List the chips that are built in
+    Chips {
+        /// JSON instead of a table
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print a completion script for a shell
+    Completions {
+        /// bash, zsh, fish, …
+        shell: clap_complete::Shell,
+    },
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    for (name, value) in [("VINCI_CHIP", &cli.chip), ("VINCI_DEVICE", &cli.device)] {
+        if let Some(value) = value {
+            // SAFETY: no other thread runs yet.
+            unsafe { std::env::set_var(name, value) };
+        }
+    }
+    let result: Result<()> = match cli.command {
+        Cmd::Info { json } => info::print(json),
+        Cmd::Run { command } => home::run(&command),
+        Cmd::Bench(args) => bench::run(&args),
+        Cmd::Doctor { json } => doctor::print(json),
+        Cmd::Chips { json } => chips::print(json),
+        Cmd::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "vinci", &mut std::io::stdout());
+            Ok(())
+        }
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            eprintln!("vinci: {e:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

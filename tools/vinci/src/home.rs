@@ -1,0 +1,61 @@
+//! Where this installation's libraries are, and the environment in which programs for CANN find them.
+
+use std::ffi::OsString;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+/// Folders of an installation, or of a build.
+#[derive(Clone, Debug)]
+pub struct Installation {
+    /// What ASCEND_HOME_PATH names.
+    pub home: PathBuf,
+    /// Where the libraries are.
+    pub lib: PathBuf,
+}
+
+/// Finds the libraries beside this program: `bin/../lib64` of an installation, or the build's own folder.
+pub fn find() -> Result<Installation> {
+    let exe = std::env::current_exe().context("this program's own path")?;
+    let bin = exe.parent().context("this program lies in no folder")?;
+    let candidates = [(bin.join(".."), bin.join("../lib64")), (bin.to_path_buf(), bin.to_path_buf())];
+    for (home, lib) in candidates {
+        if lib.join("libascendcl.so").is_file() {
+            return Ok(Installation { home: home.canonicalize()?, lib: lib.canonicalize()? });
+        }
+    }
+    bail!(
+        "libascendcl.so is neither in {}/../lib64 nor beside {}; build it with `cargo build --release`, or install with \
+         `cargo xtask install --prefix DIR`",
+        bin.display(),
+        exe.display()
+    )
+}
+
+/// The variables that CANN's set_env.sh sets.
+pub fn environment(at: &Installation) -> Vec<(&'static str, OsString)> {
+    let before = |name: &str, first: &Path| {
+        let mut paths = vec![first.to_path_buf()];
+        paths.extend(std::env::var_os(name).iter().flat_map(std::env::split_paths));
+        std::env::join_paths(paths).unwrap_or_else(|_| first.into())
+    };
+    vec![
+        ("ASCEND_HOME_PATH", at.home.clone().into()),
+        ("ASCEND_TOOLKIT_HOME", at.home.clone().into()),
+        ("ASCEND_OPP_PATH", at.home.join("opp").into()),
+        ("ASCEND_AICPU_PATH", at.home.clone().into()),
+        ("LD_LIBRARY_PATH", before("LD_LIBRARY_PATH", &at.lib)),
+        ("PATH", before("PATH", &at.home.join("bin"))),
+    ]
+}
+
+/// Replaces this process by a program in that environment.
+pub fn run(command: &[OsString]) -> Result<()> {
+    let (program, args) =
+        command.split_first().context("no program is named; try: vinci run -- PROGRAM ARGS")?;
+    let at = find()?;
+    let error = Command::new(program).args(args).envs(environment(&at)).exec();
+    Err(error).with_context(|| format!("{} could not be started", program.to_string_lossy()))
+}
