@@ -54,6 +54,11 @@ fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
 pub struct Out<T>(*mut T);
 
 impl<T> Out<T> {
+    /// No place.
+    pub const fn null() -> Out<T> {
+        Out(std::ptr::null_mut())
+    }
+
     /// The place, if there is one.
     pub fn need(self, name: &str) -> Result<Place<T>> {
         self.maybe().ok_or_else(|| null(name))

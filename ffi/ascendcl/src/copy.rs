@@ -255,6 +255,27 @@ entry! {
     }
 }
 
+entry! {
+    fn aclrtMemcpyBatchV2(
+        dsts: In<Address>, rooms: In<usize>, srcs: In<Address>, sizes: In<usize>, count: usize,
+        attributes: In<BatchAttribute>, indexes: In<usize>, attribute_count: usize,
+    ) {
+        let batch = Batch::read(dsts, rooms, srcs, sizes, count)?;
+        batch.check(attributes, indexes, attribute_count)?;
+        batch.run(Out::null(), |dst, room, src, size| copy(dst, room, src, size, KIND_DEFAULT))
+    }
+
+    fn aclrtMemcpyBatchAsyncV2(
+        dsts: In<Address>, rooms: In<usize>, srcs: In<Address>, sizes: In<usize>, count: usize,
+        attributes: In<BatchAttribute>, indexes: In<usize>, attribute_count: usize, stream: Handle,
+    ) {
+        let stream = stream::named(stream)?;
+        let batch = Batch::read(dsts, rooms, srcs, sizes, count)?;
+        batch.check(attributes, indexes, attribute_count)?;
+        batch.run(Out::null(), |dst, room, src, size| copy_async(dst, room, src, size, KIND_DEFAULT, &stream.stream))
+    }
+}
+
 const KIND_DEFAULT: u32 = 4;
 
 /// `aclrtMemcpyBatchAttr`.
@@ -315,18 +336,13 @@ impl Batch {
         failed: Out<usize>,
         copy: impl Fn(Address, usize, Address, usize) -> Result<()>,
     ) -> Result<()> {
-        let failed = failed.maybe();
-        for i in 0..self.dsts.len() {
-            if let Err(failure) = copy(self.dsts[i], self.rooms[i], self.srcs[i], self.sizes[i]) {
-                if let Some(place) = failed {
-                    place.put(i);
-                }
-                return Err(Failure { text: format!("copy {i}: {}", failure.text), ..failure });
-            }
+        let (position, result) = (0..self.dsts.len())
+            .map(|i| (i, copy(self.dsts[i], self.rooms[i], self.srcs[i], self.sizes[i])))
+            .find(|(_, result)| result.is_err())
+            .unwrap_or((usize::MAX, Ok(())));
+        if let Some(place) = failed.maybe() {
+            place.put(position);
         }
-        if let Some(place) = failed {
-            place.put(usize::MAX);
-        }
-        Ok(())
+        result.map_err(|failure| Failure { text: format!("copy {position}: {}", failure.text), ..failure })
     }
 }

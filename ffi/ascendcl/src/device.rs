@@ -28,7 +28,7 @@ pub fn core_limit(device: &Device, kind: u32) -> Result<u32> {
     Ok(limits.as_ref().and_then(|limits| limits.get(&(device.ordinal(), kind)).copied()).unwrap_or(all))
 }
 
-fn all_cores(device: &Device, kind: u32) -> Result<u32> {
+pub fn all_cores(device: &Device, kind: u32) -> Result<u32> {
     match kind {
         CUBE => Ok(device.info().aic_cores),
         VECTOR => Ok(device.info().aiv_cores),

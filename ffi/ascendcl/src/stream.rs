@@ -14,7 +14,7 @@ use crate::code::{
 };
 use crate::context::{self, Context};
 use crate::handle::{Kind, Table};
-use crate::{event, exception};
+use crate::{device, event, exception};
 
 pub static STREAMS: Table<Arc<Stream>> = Table::new(Kind::Stream);
 
@@ -33,6 +33,8 @@ pub struct Stream {
     overflow_check: AtomicU32,
     tag: AtomicU32,
     cache_op_info: AtomicU32,
+    /// Cube and vector cores that its launches may use; 0 is the limit of the device.
+    cores: [AtomicU32; 2],
     /// Whose thread runs callbacks (aclrtSubscribeReport).
     pub reports: Mutex<Option<(u64, Reporter)>>,
     /// Whose thread runs host functions (aclrtSubscribeHostFunc).
@@ -50,6 +52,7 @@ pub fn make(handle: Handle, context: &Context, options: StreamOptions) -> Result
         overflow_check: AtomicU32::new(0),
         tag: AtomicU32::new(0),
         cache_op_info: AtomicU32::new(0),
+        cores: Default::default(),
         reports: Mutex::new(None),
         host_functions: Mutex::new(None),
     }))?;
@@ -264,6 +267,31 @@ entry! {
             _ => return Err(invalid(format!("there is no stream attribute {attribute}"))),
         };
         place.put([value, 0, 0, 0]);
+        Ok(())
+    }
+
+    fn aclrtGetStreamResLimit(stream: Handle, kind: u32, value: Out<u32>) {
+        let place = value.need("value")?;
+        let stream = named(stream)?;
+        let limit = device::core_limit(&stream.stream.device(), kind)?;
+        let own = stream.cores[kind as usize].load(Ordering::Relaxed);
+        place.put(if own == 0 { limit } else { own });
+        Ok(())
+    }
+
+    fn aclrtSetStreamResLimit(stream: Handle, kind: u32, value: u32) {
+        let stream = named(stream)?;
+        let all = device::all_cores(&stream.stream.device(), kind)?;
+        if value == 0 || value > all {
+            return Err(invalid(format!("{value} is not a number of cores from 1 to {all}")));
+        }
+        stream.cores[kind as usize].store(value, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn aclrtResetStreamResLimit(stream: Handle) {
+        let stream = named(stream)?;
+        stream.cores.iter().for_each(|cores| cores.store(0, Ordering::Relaxed));
         Ok(())
     }
 

@@ -96,7 +96,12 @@ int main(void)
     OK(aclrtMemcpyBatch(dsts, rooms, srcs, sizes, 3, attributes, indexes, 1, &failed));
     TRUE(memcmp(out, in, 150) == 0 && out[150] == 0 && memcmp(out + 200, in + 200, 100) == 0);
     TRUE(failed == SIZE_MAX);
+    clear();
+    OK(aclrtMemcpyBatchAsyncV2(dsts, rooms, srcs, sizes, 3, attributes, indexes, 1, stream));
+    OK(aclrtSynchronizeStream(stream));
+    TRUE(memcmp(out, in, 150) == 0 && out[150] == 0 && memcmp(out + 200, in + 200, 100) == 0);
     sizes[1] = 101;
+    EXPECT(aclrtMemcpyBatchV2(dsts, rooms, srcs, sizes, 3, attributes, indexes, 1), RT_PARAM);
     EXPECT(aclrtMemcpyBatch(dsts, rooms, srcs, sizes, 3, attributes, indexes, 1, &failed), RT_PARAM);
     TRUE(failed == 1);
     EXPECT(aclrtMemcpyBatch(dsts, rooms, srcs, sizes, 0, attributes, indexes, 1, &failed), RT_PARAM);

@@ -77,6 +77,17 @@ int main(void)
     TRUE(number == 1);
     EXPECT(aclrtSetStreamOverflowSwitch(a, 2), RT_PARAM);
 
+    OK(aclrtGetStreamResLimit(a, ACL_RT_DEV_RES_VECTOR_CORE, &number));
+    TRUE(number > 2);
+    OK(aclrtSetStreamResLimit(a, ACL_RT_DEV_RES_VECTOR_CORE, 2));
+    OK(aclrtGetStreamResLimit(a, ACL_RT_DEV_RES_VECTOR_CORE, &number));
+    TRUE(number == 2);
+    EXPECT(aclrtSetStreamResLimit(a, ACL_RT_DEV_RES_VECTOR_CORE, 100000), RT_PARAM);
+    EXPECT(aclrtSetStreamResLimit(a, (aclrtDevResLimitType)5, 1), PARAM);
+    OK(aclrtResetStreamResLimit(a));
+    OK(aclrtGetStreamResLimit(a, ACL_RT_DEV_RES_VECTOR_CORE, &number));
+    TRUE(number > 2);
+
     /* b goes on when a stores the value. */
     OK(aclrtMalloc((void **)&word, 8, ACL_MEM_MALLOC_HUGE_FIRST));
     OK(aclrtMemset(word, 8, 0, 8));
