@@ -3,10 +3,10 @@
 //! Memory holds thirteen types, kernels compute in five: f16 and bf16 in `f32`, small integers in `i32`. A
 //! result that is wider than the stored type wraps there, as it would have in the narrow type.
 
-use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 use vinci_hw::args::DType;
 
+use crate::half_float::{load_f16, store_f16};
 use crate::simd::{Task, vectorize};
 
 /// Elements that a kernel holds at once: its unified buffer.
@@ -251,33 +251,6 @@ unsafe fn load<T: Stored<L>, L: Copy>(from: *const u8, stride: isize, out: &mut 
 
 unsafe fn store<T: Stored<L>, L: Copy>(to: *mut u8, stride: isize, values: &[L]) {
     vectorize(StoreTask { to: to.cast::<T>(), stride, values });
-}
-
-/// binary16 goes by the CPU's conversion instruction, a tile at a time.
-unsafe fn load_f16(from: *const u8, stride: isize, out: &mut [f32]) {
-    let mut bits = [f16::ZERO; TILE];
-    for (c, out) in out.chunks_mut(TILE).enumerate() {
-        let bits = &mut bits[..out.len()];
-        for (i, b) in bits.iter_mut().enumerate() {
-            let at = (c * TILE + i) as isize * stride;
-            // SAFETY: `Load`'s contract.
-            *b = f16::from_bits(unsafe { from.cast::<u16>().offset(at).read_unaligned() });
-        }
-        bits.convert_to_f32_slice(out);
-    }
-}
-
-unsafe fn store_f16(to: *mut u8, stride: isize, values: &[f32]) {
-    let mut bits = [f16::ZERO; TILE];
-    for (c, values) in values.chunks(TILE).enumerate() {
-        let bits = &mut bits[..values.len()];
-        bits.convert_from_f32_slice(values);
-        for (i, b) in bits.iter().enumerate() {
-            let at = (c * TILE + i) as isize * stride;
-            // SAFETY: `Store`'s contract.
-            unsafe { to.cast::<u16>().offset(at).write_unaligned(b.to_bits()) };
-        }
-    }
 }
 
 /// A type that kernels compute in.

@@ -15,6 +15,7 @@ mod cost;
 mod elementwise;
 #[cfg(test)]
 mod elementwise_tests;
+mod half_float;
 mod lane;
 mod loss;
 mod math;
