@@ -37,8 +37,8 @@ static STREAM_STATE: Named<StreamStateCallback> = Mutex::new(BTreeMap::new());
 static DEVICE_STATE: Named<DeviceStateCallback> = Mutex::new(BTreeMap::new());
 /// The callback of aclrtSetExceptionInfoCallback, then those that were registered.
 static EXCEPTION: Mutex<Vec<(bool, ExceptionCallback)>> = Mutex::new(Vec::new());
-/// Stream number and task of the faults that callbacks were told of.
-static TOLD: Mutex<Vec<(u32, u64)>> = Mutex::new(Vec::new());
+/// Stream number and task of the latest fault of each stream that callbacks were told of.
+static TOLD: Mutex<BTreeMap<u32, u64>> = Mutex::new(BTreeMap::new());
 
 thread_local! {
     /// The record that a callback on this thread may read.
@@ -98,15 +98,7 @@ pub fn device_state(device: i32, state: u32) {
 /// The failure for an error of a stream; tells exception callbacks of a fault, each fault once.
 pub fn failure_of(stream: &Arc<Stream>, error: vinci::Error) -> Failure {
     if let vinci::Error::Fault(fault) = &error {
-        let key = (stream.stream.id(), fault.task);
-        let first = {
-            let mut told = TOLD.lock();
-            let first = !told.contains(&key);
-            if first {
-                told.push(key);
-            }
-            first
-        };
+        let first = TOLD.lock().insert(stream.stream.id(), fault.task) != Some(fault.task);
         if first {
             tell(fault);
         }
