@@ -131,7 +131,17 @@ impl<P: Platform> Driver<P> {
         self.file_mut(file).and_then(|f| f.buffers.insert(id)).inspect_err(|_| self.buffer_put(id))
     }
 
-    /// Gives back what [`Driver::export`] took.
+    /// Takes a reference to the buffer object that an mmap offset names, for as long as it is mapped; given back
+    /// with [`Driver::unexport`].
+    pub fn hold(&mut self, file: u32, offset: u64) -> Result<u32> {
+        let (kind, slot) = (offset >> KIND_SHIFT, (offset >> ID_SHIFT & ID_MASK) as u32);
+        let handles = &self.file(file)?.buffers;
+        let id = handles.by_slot(slot).filter(|_| kind == KIND_BUFFER).copied().ok_or(Errno::NoEnt)?;
+        self.buffers.get_mut(id).ok_or(Errno::NoEnt)?.refs += 1;
+        Ok(id)
+    }
+
+    /// Gives back what [`Driver::export`] or [`Driver::hold`] took.
     pub fn unexport(&mut self, id: u32) {
         self.buffer_put(id);
     }

@@ -3,7 +3,7 @@
 mod common;
 
 use common::*;
-use vinci_core::{Errno, Step, VA_BASE};
+use vinci_core::{Errno, Step, VA_BASE, VA_SIZE};
 use vinci_hw::regs::PAGE_SIZE;
 use vinci_hw::uapi::*;
 
@@ -199,4 +199,84 @@ fn shared_objects_outlive_the_file_that_made_them() {
     assert_eq!(hbm_used(&mut d, b, 0), MIB, "the mapping holds it");
     vm_unmap(&mut d, b, vm, VA_BASE, MIB).unwrap();
     assert_eq!((hbm_used(&mut d, b, 0), d.import(b, id)), (0, Err(Errno::NoEnt)));
+}
+
+/// Fields that must be zero are, whatever else the request says; limits are where the contract puts them.
+#[test]
+fn fields_that_must_be_zero_are_checked() {
+    let rig = Rig::new();
+    let mut d = rig.driver().unwrap();
+    let f = d.open(1, b"f").unwrap();
+    let vm = vm_create(&mut d, f).unwrap();
+    let handle = bo_create(&mut d, f, MIB, DRM_VINCI_PLACE_HBM, 0).unwrap();
+    let queue_id = queue_create(&mut d, f, vm, 0).unwrap();
+    let bo = drm_vinci_bo_create { size: 4096, ..drm_vinci_bo_create::zeroed() };
+    let info = drm_vinci_bo_info { handle, ..drm_vinci_bo_info::zeroed() };
+    let queue = drm_vinci_queue_create { vm_id: vm, entries: 64, ..drm_vinci_queue_create::zeroed() };
+    let query = drm_vinci_dev_query { topic: DRM_VINCI_QUERY_DEVICE, ..drm_vinci_dev_query::zeroed() };
+    let inject = drm_vinci_inject::zeroed();
+    let user = drm_vinci_bo_userptr { addr: 4096, size: 4096, flags: 0, handle: 0 };
+    let mut refused = |cmd, a: &[u8]| {
+        let mut payload = a.to_vec();
+        assert_eq!(d.ioctl(f, cmd, &mut payload, Nowhere), Err(Errno::Inval), "request {cmd:#x}: {a:?}");
+    };
+    refused(VINCI_IOCTL_VM_CREATE, drm_vinci_vm_create { flags: 1, vm_id: 0 }.bytes());
+    refused(VINCI_IOCTL_VM_DESTROY, drm_vinci_vm_destroy { vm_id: vm, pad: 1 }.bytes());
+    let good = map(vm, handle, VA_BASE, MIB);
+    refused(VINCI_IOCTL_VM_MAP, drm_vinci_vm_map { pad: 1, ..good }.bytes());
+    refused(VINCI_IOCTL_VM_MAP, drm_vinci_vm_map { flags: 4 | RW, ..good }.bytes());
+    refused(VINCI_IOCTL_VM_MAP, drm_vinci_vm_map { flags: 0, ..good }.bytes());
+    refused(VINCI_IOCTL_VM_MAP, drm_vinci_vm_map { size: 0, ..good }.bytes());
+    refused(VINCI_IOCTL_VM_MAP, drm_vinci_vm_map { offset: 4096, ..good }.bytes());
+    refused(VINCI_IOCTL_VM_MAP, drm_vinci_vm_map { offset: u64::MAX - 4095, ..good }.bytes());
+    refused(VINCI_IOCTL_VM_MAP, drm_vinci_vm_map { va: VA_BASE - 4096, ..good }.bytes());
+    refused(VINCI_IOCTL_VM_MAP, drm_vinci_vm_map { va: VA_BASE + VA_SIZE - 4096, ..good }.bytes());
+    refused(VINCI_IOCTL_VM_MAP, drm_vinci_vm_map { va: u64::MAX - 4095, ..good }.bytes());
+    refused(VINCI_IOCTL_VM_MAP, drm_vinci_vm_map { va: VA_BASE + 8, ..good }.bytes());
+    refused(VINCI_IOCTL_VM_UNMAP, drm_vinci_vm_unmap { vm_id: vm, pad: 1, va: VA_BASE, size: MIB }.bytes());
+    refused(VINCI_IOCTL_VM_UNMAP, drm_vinci_vm_unmap { vm_id: vm, pad: 0, va: VA_BASE, size: 0 }.bytes());
+    let peer = drm_vinci_vm_peer { vm_id: vm, from_die: 0, to_die: 1, enable: 2 };
+    refused(VINCI_IOCTL_VM_PEER, peer.bytes());
+    refused(VINCI_IOCTL_VM_PEER, drm_vinci_vm_peer { to_die: 0, enable: 1, ..peer }.bytes());
+    refused(VINCI_IOCTL_VM_PEER, drm_vinci_vm_peer { to_die: DIES, enable: 1, ..peer }.bytes());
+    refused(VINCI_IOCTL_BO_CREATE, drm_vinci_bo_create { flags: 1, ..bo }.bytes());
+    refused(VINCI_IOCTL_BO_CREATE, drm_vinci_bo_create { size: 0, ..bo }.bytes());
+    refused(VINCI_IOCTL_BO_CREATE, drm_vinci_bo_create { size: u64::MAX, ..bo }.bytes());
+    refused(VINCI_IOCTL_BO_CREATE, drm_vinci_bo_create { die: DIES, ..bo }.bytes());
+    refused(VINCI_IOCTL_BO_CREATE, drm_vinci_bo_create { placement: 2, ..bo }.bytes());
+    refused(
+        VINCI_IOCTL_BO_CREATE,
+        drm_vinci_bo_create { placement: DRM_VINCI_PLACE_HOST, die: 1, ..bo }.bytes(),
+    );
+    refused(VINCI_IOCTL_BO_USERPTR, drm_vinci_bo_userptr { flags: 2, ..user }.bytes());
+    refused(VINCI_IOCTL_BO_USERPTR, drm_vinci_bo_userptr { addr: 4097, ..user }.bytes());
+    refused(VINCI_IOCTL_BO_USERPTR, drm_vinci_bo_userptr { size: 0, ..user }.bytes());
+    refused(
+        VINCI_IOCTL_BO_USERPTR,
+        drm_vinci_bo_userptr { addr: u64::MAX - 4095, size: 8192, ..user }.bytes(),
+    );
+    refused(VINCI_IOCTL_BO_INFO, drm_vinci_bo_info { pad: 1, ..info }.bytes());
+    refused(IOCTL_GEM_CLOSE, drm_gem_close { handle, pad: 1 }.bytes());
+    refused(VINCI_IOCTL_QUEUE_CREATE, drm_vinci_queue_create { flags: 1, ..queue }.bytes());
+    refused(VINCI_IOCTL_QUEUE_CREATE, drm_vinci_queue_create { priority: 8, ..queue }.bytes());
+    refused(VINCI_IOCTL_QUEUE_CREATE, drm_vinci_queue_create { die: DIES, ..queue }.bytes());
+    for entries in [0, 1, 32, 65, 131_072, u32::MAX] {
+        refused(VINCI_IOCTL_QUEUE_CREATE, drm_vinci_queue_create { entries, ..queue }.bytes());
+    }
+    for cmd in [VINCI_IOCTL_QUEUE_DESTROY, VINCI_IOCTL_QUEUE_KICK] {
+        refused(cmd, drm_vinci_queue_id { queue_id, pad: 1 }.bytes());
+    }
+    refused(VINCI_IOCTL_QUEUE_RESET, drm_vinci_queue_reset { queue_id, flags: 1, dropped: 0 }.bytes());
+    refused(VINCI_IOCTL_QUEUE_RESUME, drm_vinci_queue_resume { queue_id, pad: 1, entry: 1 }.bytes());
+    refused(VINCI_IOCTL_DEV_QUERY, drm_vinci_dev_query { pad: 1, ..query }.bytes());
+    refused(VINCI_IOCTL_DEV_QUERY, drm_vinci_dev_query { index: 1, ..query }.bytes());
+    refused(VINCI_IOCTL_DEV_QUERY, drm_vinci_dev_query { topic: 99, ..query }.bytes());
+    refused(VINCI_IOCTL_RESET, drm_vinci_reset { scope: 2, die: 0 }.bytes());
+    refused(VINCI_IOCTL_RESET, drm_vinci_reset { scope: DRM_VINCI_RESET_FUNCTION, die: 1 }.bytes());
+    refused(VINCI_IOCTL_RESET, drm_vinci_reset { scope: DRM_VINCI_RESET_DIE, die: DIES }.bytes());
+    refused(VINCI_IOCTL_INJECT, drm_vinci_inject { pad: 1, ..inject }.bytes());
+    refused(VINCI_IOCTL_INJECT, drm_vinci_inject { die: DIES, ..inject }.bytes());
+    refused(VINCI_IOCTL_INJECT, drm_vinci_inject { kind: 1 << 16, ..inject }.bytes());
+    let wait = drm_vinci_wait { queue_id, flags: 1, value: 0, timeout_ns: 0 };
+    assert_eq!(d.wait_step(f, &wait), Err(Errno::Inval));
 }

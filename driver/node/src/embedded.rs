@@ -28,6 +28,20 @@ pub struct Embedded {
     file: u32,
 }
 
+/// Keeps a buffer object that is mapped into the process, as the pages of an mmap(2) would.
+struct Held {
+    machine: Arc<Machine>,
+    buffer: u32,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if !fork::is_forked_child() {
+            self.machine.driver.lock().unexport(self.buffer);
+        }
+    }
+}
+
 /// The caller's memory is this process's.
 struct Direct;
 
@@ -146,7 +160,7 @@ impl Node for Embedded {
         if fork::is_forked_child() {
             return Err(Errno::OwnerDead);
         }
-        let driver = self.driver();
+        let mut driver = self.driver();
         match driver.mapped(self.file, offset, len as u64)? {
             Mapped::Dma(dma, at) => {
                 // SAFETY: `mapped` checked that `at` lies inside.
@@ -156,7 +170,8 @@ impl Node for Embedded {
             Mapped::Hbm(die, at) => {
                 let hbm = self.machine.device.hbm(die).ok_or(Errno::NoEnt)?;
                 let ptr = hbm.at(at, len as u64).ok_or(Errno::Inval)?;
-                Ok(Mapping::new(ptr, len, self.machine.clone()))
+                let buffer = driver.hold(self.file, offset)?;
+                Ok(Mapping::new(ptr, len, Held { machine: self.machine.clone(), buffer }))
             }
             Mapped::Doorbell(queue) => {
                 let pages = self.machine.device.doorbells();

@@ -4,9 +4,10 @@
 //! and nothing else.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::ptr::NonNull;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use parking_lot::{Condvar, Mutex, RwLock};
@@ -48,16 +49,48 @@ impl Bell {
     }
 }
 
+/// Pieces of memory; they may overlap, and the same one may be there several times.
+#[derive(Default)]
+struct Ranges {
+    /// First byte and length to how often.
+    counts: BTreeMap<(u64, u64), u32>,
+    /// No piece was ever longer: how far below an address its piece can begin.
+    longest: u64,
+}
+
+impl Ranges {
+    fn add(&mut self, start: u64, len: u64) {
+        *self.counts.entry((start, len)).or_default() += 1;
+        self.longest = self.longest.max(len);
+    }
+
+    fn remove(&mut self, start: u64, len: u64) {
+        if let Entry::Occupied(mut count) = self.counts.entry((start, len)) {
+            *count.get_mut() -= 1;
+            if *count.get() == 0 {
+                count.remove();
+            }
+        }
+    }
+
+    /// Whether one piece holds all of `start..end`.
+    fn cover(&self, start: u64, end: u64) -> bool {
+        self.counts
+            .range(..=(start, u64::MAX))
+            .rev()
+            .map(|(&piece, _)| piece)
+            .take_while(|(at, _)| at.saturating_add(self.longest) >= end)
+            .any(|(at, len)| at + len >= end)
+    }
+}
+
 /// Memory that the device may reach, and who waits for its interrupts.
 pub(crate) struct Host {
-    /// Reachable memory: first byte to (length, times registered).
-    ranges: RwLock<BTreeMap<u64, (u64, u32)>>,
+    ranges: RwLock<Ranges>,
     /// By vector; vector 0 is events.
     pub(crate) bells: Vec<Bell>,
     /// Vector 0 fired and nobody has drained the event ring since.
     pub(crate) events_pending: AtomicBool,
-    /// Bytes pinned.
-    pinned: AtomicU64,
     born: Instant,
 }
 
@@ -67,27 +100,16 @@ impl Host {
             ranges: RwLock::default(),
             bells: (0..VECTORS).map(|_| Bell::default()).collect(),
             events_pending: AtomicBool::new(false),
-            pinned: AtomicU64::new(0),
             born: Instant::now(),
         }
     }
 
     fn allow(&self, addr: u64, len: u64) {
-        let mut ranges = self.ranges.write();
-        // The same pages may be pinned several times, at different lengths.
-        let entry = ranges.entry(addr).or_insert((len, 0));
-        entry.0 = entry.0.max(len);
-        entry.1 += 1;
+        self.ranges.write().add(addr, len);
     }
 
-    fn forbid(&self, addr: u64) {
-        let mut ranges = self.ranges.write();
-        if let Some(entry) = ranges.get_mut(&addr) {
-            entry.1 -= 1;
-            if entry.1 == 0 {
-                ranges.remove(&addr);
-            }
-        }
+    fn forbid(&self, addr: u64, len: u64) {
+        self.ranges.write().remove(addr, len);
     }
 
     /// The bell of a queue's completions.
@@ -99,10 +121,7 @@ impl Host {
 impl HostBus for Host {
     fn translate(&self, bus: u64, len: u64) -> Option<NonNull<u8>> {
         let end = bus.checked_add(len)?;
-        let ranges = self.ranges.read();
-        // Pinned ranges may overlap, so the nearest one below need not be the one that covers.
-        let covers = ranges.range(..=bus).rev().take(64).any(|(&start, &(size, _))| end <= start + size);
-        NonNull::new(bus as *mut u8).filter(|_| covers)
+        NonNull::new(bus as *mut u8).filter(|_| self.ranges.read().cover(bus, end))
     }
 
     fn interrupt(&self, vector: u16) {
@@ -153,7 +172,7 @@ impl HostMemory {
 impl Drop for HostMemory {
     fn drop(&mut self) {
         if !is_forked_child() {
-            self.host.forbid(self.ptr.as_ptr() as u64);
+            self.host.forbid(self.ptr.as_ptr() as u64, self.len as u64);
         }
         // SAFETY: this mapping was made in `new` and nobody may use it after the owner is gone.
         unsafe { libc::munmap(self.ptr.as_ptr().cast(), self.len) };
@@ -195,8 +214,8 @@ impl Drop for Pinned {
         if is_forked_child() {
             return;
         }
-        self.host.forbid(self.segment[0].0);
-        self.host.pinned.fetch_sub(self.segment[0].1, Ordering::Relaxed);
+        let (addr, len) = self.segment[0];
+        self.host.forbid(addr, len);
     }
 }
 
@@ -229,7 +248,6 @@ impl Platform for Process {
     fn pin(&self, addr: u64, bytes: u64, readonly: bool) -> Result<Pinned, Errno> {
         check_mapped(addr, bytes, readonly)?;
         self.host.allow(addr, bytes);
-        self.host.pinned.fetch_add(bytes, Ordering::Relaxed);
         Ok(Pinned { segment: [(addr, bytes)], host: self.host.clone() })
     }
 
@@ -304,4 +322,33 @@ pub(crate) fn reserve_device_addresses() {
             log::warn!("device addresses {base:#x}..{:#x} could not be reserved: {e}", base + size);
         }
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_piece_is_found_below_many_short_ones() {
+        let mut r = Ranges::default();
+        r.add(0x10_0000, 0x10_0000);
+        (0..200).for_each(|i| r.add(0x10_0000 + i * 0x1000, 0x1000));
+        assert!(
+            r.cover(0x1c_8000, 0x1d_0000) && !r.cover(0x1f_f000, 0x20_1000) && !r.cover(0xf_f000, 0x10_0000)
+        );
+    }
+
+    #[test]
+    fn the_same_start_at_two_lengths_is_two_pieces() {
+        let mut r = Ranges::default();
+        r.add(0x1000, 0x1000);
+        r.add(0x1000, 0x4000);
+        r.add(0x1000, 0x1000);
+        r.remove(0x1000, 0x4000);
+        assert!(r.cover(0x1000, 0x2000) && !r.cover(0x1000, 0x5000), "the longer one was taken back");
+        r.remove(0x1000, 0x1000);
+        assert!(r.cover(0x1000, 0x2000), "it was there twice");
+        r.remove(0x1000, 0x1000);
+        assert!(!r.cover(0x1000, 0x2000) && r.counts.is_empty());
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use vinci_device::Profile;
 use vinci_driver::uapi::*;
@@ -250,4 +250,105 @@ fn malloc_and_free_are_fast_enough_to_see() {
     }
     println!("BO_CREATE + VM_MAP + GEM_CLOSE + VM_UNMAP: {:?}", start.elapsed() / 1000);
     assert_eq!(dev.telemetry(0).unwrap().hbm_used, 0);
+}
+
+#[test]
+fn a_mapping_keeps_the_memory_of_a_closed_object() {
+    let (_e, dev) = open();
+    let a = dev.bo_create(MIB, DRM_VINCI_PLACE_HBM, 0).unwrap();
+    let map = dev.mmap(a.mmap_offset, MIB).unwrap();
+    dev.bo_close(a.handle).unwrap();
+    let b = dev.bo_create(MIB, DRM_VINCI_PLACE_HBM, 0).unwrap();
+    assert_eq!(dev.telemetry(0).unwrap().hbm_used, 2 * MIB);
+    assert_ne!(dev.mmap(b.mmap_offset, MIB).unwrap().ptr(), map.ptr());
+    drop(map);
+    assert_eq!(dev.telemetry(0).unwrap().hbm_used, MIB);
+}
+
+#[test]
+fn a_host_call_stops_the_queue_until_it_is_answered() {
+    let (_e, dev) = open();
+    let vm = dev.vm_create().unwrap();
+    let mut q = Queue::new(&dev, vm, 0);
+    assert!(!dev.node().poll(Some(Duration::ZERO)).unwrap());
+    q.submit(sqe::placeholder());
+    q.submit(sqe::host_call(0xc0ffee));
+    q.submit(sqe::placeholder());
+    assert!(dev.node().poll(Some(Duration::from_secs(10))).unwrap());
+    let (event, lost) = dev.event_read(-1).unwrap();
+    assert_eq!(
+        (event.type_, event.queue_id, event.entry, event.cookie, lost),
+        (DRM_VINCI_EVENT_HOST_CALL, q.id, 2, 0xc0ffee, 0)
+    );
+    assert_eq!(q.completed(), 1);
+    assert_eq!(dev.queue_resume(q.id, 3).unwrap_err(), Errno::NoEnt);
+    dev.queue_resume(q.id, 2).unwrap();
+    q.wait().unwrap();
+    assert_eq!(q.completed(), 3);
+}
+
+#[test]
+fn many_threads_wait_for_different_entries_of_one_queue() {
+    let (_e, dev) = open();
+    let base = dev.device_info().unwrap().va_base;
+    let vm = dev.vm_create().unwrap();
+    let host = dev.bo_create(4096, DRM_VINCI_PLACE_HOST, 0).unwrap();
+    dev.vm_map(vm, host.handle, 0, base, 4096, RW).unwrap();
+    let gate = dev.mmap(host.mmap_offset, 4096).unwrap();
+    let mut q = Queue::new(&dev, vm, 0);
+    q.submit(sqe::event_wait(base, 1, 0));
+    std::thread::scope(|s| {
+        let waiters: Vec<_> = (1..=16u64)
+            .rev()
+            .map(|n| {
+                let (dev, id) = (dev.clone(), q.id);
+                s.spawn(move || dev.wait(id, n, 10_000_000_000))
+            })
+            .collect();
+        (1..16).for_each(|_| q.submit(sqe::placeholder()));
+        // SAFETY: the word lies in the mapping and is shared, so it is stored as an atomic.
+        unsafe { AtomicU64::from_ptr(gate.ptr().cast().as_ptr()) }.store(1, Ordering::Release);
+        dev.queue_kick(q.id).unwrap();
+        waiters.into_iter().for_each(|w| w.join().unwrap().unwrap());
+    });
+    assert_eq!(q.completed(), 16);
+}
+
+#[test]
+fn a_destroyed_queue_wakes_who_waits_for_it() {
+    let (_e, dev) = open();
+    let vm = dev.vm_create().unwrap();
+    let q = Queue::new(&dev, vm, 0);
+    std::thread::scope(|s| {
+        let waiter = s.spawn(|| dev.wait(q.id, 1, 10_000_000_000));
+        std::thread::sleep(Duration::from_millis(20));
+        dev.queue_destroy(q.id).unwrap();
+        assert_eq!(waiter.join().unwrap().unwrap_err(), Errno::NoEnt);
+    });
+}
+
+#[test]
+fn a_forked_child_is_refused_and_harms_nobody() {
+    let (_e, dev) = open();
+    let vm = dev.vm_create().unwrap();
+    let mut q = Queue::new(&dev, vm, 0);
+    q.submit(sqe::placeholder());
+    q.wait().unwrap();
+    // SAFETY: the child only makes requests, which take no lock there, and leaves without running handlers.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        let refused = dev.vm_create() == Err(Errno::OwnerDead)
+            && dev.wait(q.id, 9, -1) == Err(Errno::OwnerDead)
+            && dev.node().poll(None) == Err(Errno::OwnerDead)
+            && dev.mmap(0, 4096).err() == Some(Errno::OwnerDead);
+        drop((q, dev, _e));
+        // SAFETY: ends the child at once.
+        unsafe { libc::_exit(if refused { 42 } else { 1 }) };
+    }
+    let mut status = 0;
+    // SAFETY: waits for the child above.
+    assert_eq!(unsafe { libc::waitpid(child, &mut status, 0) }, child);
+    assert!(libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 42, "status {status:#x}");
+    q.submit(sqe::placeholder());
+    q.wait().unwrap();
 }
