@@ -1,7 +1,7 @@
 //! The ioctl layer: one [`Node`] trait, three homes of the driver behind it.
 //!
-//! - embedded: driver and device live in this process ([`embedded`]);
-//! - kernel: `/dev/accel/accelN`, ioctl(2) and mmap(2) ([`kernel`]);
+//! - embedded: driver and device live in this process ([`Embedded`]);
+//! - kernel: `/dev/accel/accelN`, ioctl(2) and mmap(2) ([`Kernel`]);
 //! - served: a Unix socket. It is not there yet; `VINCI_DEVICE=unix:PATH` says so.
 //!
 //! [`open`] chooses by `VINCI_DEVICE`. Requests are the structures of `vinci_accel.h`; [`Request`] ties each to
