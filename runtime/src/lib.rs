@@ -3,8 +3,9 @@
 //! The driver is opened once per process, on first use ([`Driver`]). A die of the module is a [`Device`].
 //!
 //! # Which calls are unsafe
-//! None but those that hand the device a raw host address or device access that the borrow checker cannot
-//! see: [`Addr::host`], [`HostBuffer::device_ptr`] and the launch of a kernel with raw arguments.
+//! Those that hand the device host memory or device access that the borrow checker cannot see:
+//! [`Addr::host`], [`memory::register_host`], [`HostBuffer::device_ptr`] and [`HostBuffer::from_raw`]. Copies
+//! through [`Buffer`] and launches of resident kernels are safe.
 #![cfg(not(loom))]
 #![warn(missing_docs)]
 #![deny(unsafe_op_in_unsafe_fn)]
