@@ -1,6 +1,8 @@
 //! Devices.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use vinci::{Device, Driver};
@@ -12,9 +14,11 @@ use crate::{exception, stream};
 
 /// Limits that programs set: device and kind of core to number of cores.
 static LIMITS: Mutex<Option<HashMap<(u32, u32), u32>>> = Mutex::new(None);
-/// Float overflow mode of each device, and seconds that kernels and waits may take.
+/// Float overflow mode of each device.
 static SATURATION: Mutex<Option<HashMap<u32, u32>>> = Mutex::new(None);
-static EXECUTE_TIMEOUT_US: Mutex<u64> = Mutex::new(DEFAULT_EXECUTE_TIMEOUT_US);
+/// Time that kernels may run and streams may wait for events; 0 until a program sets it.
+static EXECUTE_TIMEOUT_US: AtomicU64 = AtomicU64::new(0);
+static WAIT_TIMEOUT_S: AtomicU64 = AtomicU64::new(0);
 
 const DEFAULT_EXECUTE_TIMEOUT_US: u64 = 547_000_000;
 const INF_NAN_MODE: u32 = 1;
@@ -269,7 +273,6 @@ entry! {
         exception::register_device_state(name.need("regName")?, callback, args)
     }
 
-    /// The device ends what runs too long by its own profile; a program can only ask for that.
     fn aclrtSetOpExecuteTimeOut(seconds: u32) {
         set_execute_timeout(u64::from(seconds) * 1_000_000).map(drop)
     }
@@ -285,7 +288,8 @@ entry! {
     }
 
     fn aclrtGetOpExecuteTimeout(ms: Out<u32>) {
-        ms.need("timeoutMs")?.put((*EXECUTE_TIMEOUT_US.lock() / 1000) as u32);
+        let us = execute_timeout().map_or(DEFAULT_EXECUTE_TIMEOUT_US, |time| time.as_micros() as u64);
+        ms.need("timeoutMs")?.put((us / 1000) as u32);
         Ok(())
     }
 
@@ -294,8 +298,10 @@ entry! {
         Ok(())
     }
 
-    fn aclrtSetOpWaitTimeout(_seconds: u32) {
-        context::current().map(drop)
+    fn aclrtSetOpWaitTimeout(seconds: u32) {
+        context::current()?;
+        WAIT_TIMEOUT_S.store(seconds.into(), Ordering::Relaxed);
+        Ok(())
     }
 
     /// Drops all work of the process on a device that has not run; its streams go on.
@@ -346,8 +352,21 @@ pub struct Utilization {
 
 fn set_execute_timeout(us: u64) -> Result<u64> {
     let us = if us == 0 { DEFAULT_EXECUTE_TIMEOUT_US } else { us };
-    *EXECUTE_TIMEOUT_US.lock() = us;
+    EXECUTE_TIMEOUT_US.store(us, Ordering::Relaxed);
     Ok(us)
+}
+
+/// How long a kernel may run, if a program said so.
+#[inline]
+pub fn execute_timeout() -> Option<Duration> {
+    let us = EXECUTE_TIMEOUT_US.load(Ordering::Relaxed);
+    (us != 0).then(|| Duration::from_micros(us))
+}
+
+/// How long a stream may wait for an event, if a program said so.
+pub fn wait_timeout() -> Option<Duration> {
+    let seconds = WAIT_TIMEOUT_S.load(Ordering::Relaxed);
+    (seconds != 0).then(|| Duration::from_secs(seconds))
 }
 
 fn attribute_of(device: &Device, attribute: u32) -> Result<i64> {

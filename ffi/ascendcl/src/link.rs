@@ -9,7 +9,7 @@ use vinci::{DevicePtr, Kernel, memory};
 
 use crate::abi::{Address, Handle, Out, need_address};
 use crate::code::{Failure, INVALID_PARAM, Result, invalid};
-use crate::{error, exception, stream};
+use crate::{device, error, exception, stream};
 
 const MOST_KERNELS: usize = 1024;
 /// Kernels by the number that `vinci_kernel` gave out, less one.
@@ -59,7 +59,7 @@ entry! {
         let kernel = kernel.ok_or_else(|| invalid("vinci_launch: no such kernel"))?;
         // SAFETY: the library that calls vouches for its arguments.
         let args = if len == 0 { &[] } else { unsafe { bytes(args, len, "args") }? };
-        stream.stream.launch(kernel, blocks, args).map_err(|error| exception::failure_of(&stream, error))
+        stream.stream.launch_with_timeout(kernel, blocks, args, device::execute_timeout()).map_err(|error| exception::failure_of(&stream, error))
     }
 
     /// Whether work can be given to a stream.

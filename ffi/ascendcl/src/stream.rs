@@ -368,7 +368,7 @@ fn wait_event(stream: Handle, event: Handle, timeout: Option<Duration>) -> Resul
     need_address(event, "event")?;
     let event = event::EVENTS.get(event)?;
     event.check_sync()?;
-    named(stream)?.stream.wait(&event.event, timeout)?;
+    named(stream)?.stream.wait(&event.event, timeout.or_else(device::wait_timeout))?;
     Ok(())
 }
 

@@ -108,6 +108,23 @@ int main(void)
     OK(aclrtDestroyEvent(event));
     OK(aclrtValueWrite(word, 1, 0, NULL));
     OK(aclrtSynchronizeStream(b));
+
+    /* With a limit, a stream that waits for longer fails, and can be reset. */
+    OK(aclrtMemset(word, 8, 0, 8));
+    OK(aclrtValueWait(word, 1, ACL_STREAM_WAIT_VALUE_EQ, a));
+    OK(aclrtRecordEvent(extended, a));
+    OK(aclrtStreamWaitEventWithTimeout(b, extended, 50));
+    TRUE(aclrtSynchronizeStreamWithTimeout(b, 5000) == ACL_ERROR_RT_AICORE_TIMEOUT);
+    aclGetRecentErrMsg();
+    OK(aclrtStreamAbort(b));
+    OK(aclrtValueWrite(word, 1, 0, NULL));
+    OK(aclrtSynchronizeStream(a));
+    OK(aclrtSynchronizeStream(b));
+    OK(aclrtSetOpWaitTimeout(1));
+    OK(aclrtStreamWaitEvent(b, extended));
+    OK(aclrtSynchronizeStream(b));
+    OK(aclrtSetOpWaitTimeout(0));
+
     EXPECT(aclrtRecordEvent(event, a), HANDLE);
     EXPECT(aclrtDestroyEvent(event), HANDLE);
     EXPECT(aclrtDestroyEvent(NULL), PARAM);
