@@ -190,15 +190,16 @@ impl TensorArg {
             return Some((self.va, 0));
         }
         let size = self.dtype()?.size() as i128;
-        let (mut low, mut high) = (0i128, 0i128);
+        let (mut low, mut high) = (0i128, 1i128);
         for (&d, &s) in self.dims().iter().zip(self.strides()) {
             let reach = i128::from(d - 1) * i128::from(s);
-            if reach < 0 { low += reach } else { high += reach }
+            let end = if reach < 0 { &mut low } else { &mut high };
+            *end = end.checked_add(reach)?;
         }
-        let start = i128::from(self.va) + low * size;
-        let end = i128::from(self.va) + (high + 1) * size;
-        Some((u64::try_from(start).ok()?, u64::try_from(end.checked_sub(start)?).ok()?))
-            .filter(|_| end <= i128::from(u64::MAX))
+        let start = i128::from(self.va).checked_add(low.checked_mul(size)?)?;
+        let end = i128::from(self.va).checked_add(high.checked_mul(size)?)?;
+        let length = u64::try_from(end.checked_sub(start)?).ok()?;
+        Some((u64::try_from(start).ok()?, length)).filter(|_| end <= i128::from(u64::MAX))
     }
 
     fn is_sound(&self) -> bool {
@@ -403,6 +404,12 @@ mod tests {
         assert_eq!(t(&[0, 5], &[5, 1]), Some((0x1000, 0)));
         assert_eq!(t(&[2], &[i64::MIN]), None);
         assert_eq!(t(&[i64::MAX, i64::MAX], &[1, 1]), None);
+        // No overflow on the way, either.
+        for s in [i64::MIN, i64::MAX] {
+            assert_eq!(TensorArg::new(8, DType::F64, &[1 << 62], &[s]).unwrap().extent(), None);
+            let sum = TensorArg::new(8, DType::F64, &[1 << 31, 1 << 31], &[s, s]).unwrap();
+            assert_eq!(sum.extent(), None);
+        }
     }
 
     #[test]

@@ -9,6 +9,8 @@ use std::ptr::NonNull;
 
 use vinci_hw::args::{ArgsError, ArgsView};
 
+#[cfg(test)]
+mod argument_tests;
 mod arith;
 mod compare;
 mod cost;

@@ -18,6 +18,9 @@ pub fn copy(ctx: &Ctx<'_>, args: &ArgsView<'_>) -> Result<(), KernelFault> {
 
 /// Copies between views of the same dimensions.
 pub fn copy_view(ctx: &Ctx<'_>, out: &Tensor, a: &Tensor) {
+    if out.count == 0 {
+        return;
+    }
     if out.dtype == a.dtype {
         return match a.dtype.size() {
             1 => copy_bits::<u8>(ctx, out, a),
@@ -171,7 +174,7 @@ pub fn cat(ctx: &Ctx<'_>, args: &ArgsView<'_>) -> Result<(), KernelFault> {
             return Err(ArgsError::BadTensor(index).into());
         }
         let a = Tensor::input(ctx, args, index)?;
-        let mut part = out.shifted(at as isize * out.strides[dim]);
+        let mut part = out.shifted((at as isize).wrapping_mul(out.strides[dim]));
         part.dims[dim] = width;
         part.count = a.count;
         copy_view(ctx, &part, &a);

@@ -251,7 +251,7 @@ impl Split {
                 s.inner_kept |= a.dims[d] > 1 && a.strides[d].abs() == 1;
             } else if out.dims[d] == 1 {
                 s.reduced.push(a.dims[d], a.strides[d]);
-                s.n *= a.dims[d];
+                s.n = s.n.saturating_mul(a.dims[d]);
             } else {
                 return Err(ArgsError::BadTensor(0).into());
             }

@@ -41,7 +41,10 @@ impl Tensor {
     /// Resolves tensor `index` of the arguments to be written. Its elements must not share memory.
     pub fn output(ctx: &Ctx<'_>, args: &ArgsView<'_>, index: usize) -> Result<Self, KernelFault> {
         let t = args.tensor(index)?;
-        if t.dims().iter().zip(t.strides()).any(|(&d, &s)| d > 1 && s == 0) {
+        let size = t.dtype().map_or(0, |d| d.size() as u64);
+        let room = t.extent().map_or(u64::MAX, |(_, bytes)| bytes);
+        let shared = t.dims().iter().zip(t.strides()).any(|(&d, &s)| d > 1 && s == 0);
+        if shared || t.elements().is_some_and(|n| n.saturating_mul(size) > room) {
             return Err(KernelFault::Unsupported("an output whose elements share memory"));
         }
         Self::resolve(ctx, &t, index, Access::Write)
@@ -140,7 +143,8 @@ impl Walk {
             return;
         }
         if self.rank > 0 && self.strides[self.rank - 1] == stride.wrapping_mul(dim as isize) {
-            self.dims[self.rank - 1] *= dim;
+            // Only an empty tensor, which nobody walks, can have so many.
+            self.dims[self.rank - 1] = self.dims[self.rank - 1].wrapping_mul(dim);
             self.strides[self.rank - 1] = stride;
             return;
         }
