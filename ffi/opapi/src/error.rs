@@ -14,9 +14,6 @@ pub enum OpError {
     /// Types, shapes or values that the operator does not take.
     #[error("{0}")]
     Invalid(String),
-    /// Correct for CANN and missing here.
-    #[error("not supported by Vinci: {0}")]
-    Unsupported(String),
     /// The runtime refused; its own sentence is already set.
     #[error("the runtime answered {0}")]
     Runtime(i32),
@@ -40,7 +37,6 @@ impl OpError {
         match self {
             Self::Null(_) => 161_001,
             Self::Handle(..) | Self::Invalid(_) => 161_002,
-            Self::Unsupported(_) => 161_002,
             Self::Runtime(_) => 361_001,
             Self::Inner(_) => 561_000,
         }

@@ -7,6 +7,8 @@
 //! the C header come from that line.
 //!
 //! The runtime lives in libascendcl.so; [`link`] is all that this library uses of it.
+// The documentation of a C library's inside is for those who work on it.
+#![allow(rustdoc::private_intra_doc_links)]
 
 mod dtype;
 mod error;
@@ -15,7 +17,7 @@ mod executor;
 mod host;
 mod link;
 mod objects;
-pub mod ops;
+mod ops;
 mod program;
 mod tensor;
 mod view;

@@ -16,6 +16,7 @@ use kinds::*;
 use std::ffi::c_void;
 
 /// An operator as the header shows it.
+#[cfg(test)]
 pub struct Declaration {
     /// C name.
     pub name: &'static str,
@@ -63,7 +64,8 @@ macro_rules! operators {
             }
         } )*)*
 
-        /// All operators, for the headers and the documentation.
+        /// All operators, for the headers.
+        #[cfg(test)]
         pub const DECLARATIONS: &[Declaration] = &[$($( Declaration {
             name: stringify!($name),
             header: $header,
