@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use vinci_core::{DmaMemory, Driver, Errno, Mapped, Step, UserCopy};
+use vinci_core::{DmaMemory, Driver, Errno, Mapped, Step};
 use vinci_device::{Device, Profile};
 use vinci_hw::regs::PAGE_SIZE;
 use vinci_uapi::*;
@@ -14,6 +14,7 @@ use crate::fork;
 use crate::host::{Dma, Host, Process, reserve_device_addresses};
 use crate::mapping::Mapping;
 use crate::node::{Node, OpenError};
+use crate::user::OwnMemory;
 
 /// Driver and device; shared by all files that the process opens on it.
 struct Machine {
@@ -39,23 +40,6 @@ impl Drop for Held {
         if !fork::is_forked_child() {
             self.machine.driver.lock().unexport(self.buffer);
         }
-    }
-}
-
-/// The caller's memory is this process's.
-struct Direct;
-
-impl UserCopy for Direct {
-    fn copy_in(&mut self, to: &mut [u8], from: u64) -> Result<(), Errno> {
-        // SAFETY: as for read(2), the caller vouches for the buffer that its structure names.
-        unsafe { std::ptr::copy_nonoverlapping(from as *const u8, to.as_mut_ptr(), to.len()) };
-        Ok(())
-    }
-
-    fn copy_out(&mut self, to: u64, from: &[u8]) -> Result<(), Errno> {
-        // SAFETY: as above.
-        unsafe { std::ptr::copy_nonoverlapping(from.as_ptr(), to as *mut u8, from.len()) };
-        Ok(())
     }
 }
 
@@ -152,7 +136,7 @@ impl Node for Embedded {
             // Sharing between processes comes with the served home; inside one process there is nobody to
             // share with.
             IOCTL_PRIME_HANDLE_TO_FD | IOCTL_PRIME_FD_TO_HANDLE => Err(Errno::OpNotSupp),
-            _ => self.driver().ioctl(self.file, cmd, payload, Direct),
+            _ => self.driver().ioctl(self.file, cmd, payload, OwnMemory),
         }
     }
 

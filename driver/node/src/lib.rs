@@ -14,6 +14,7 @@ mod host;
 mod kernel;
 mod mapping;
 mod node;
+mod user;
 
 pub use embedded::Embedded;
 pub use fork::is_forked_child;
