@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
+use vinci_driver::Mapping;
 
 use crate::Result;
 use crate::driver::Driver;
@@ -60,6 +61,9 @@ pub(crate) struct SlotPool(Mutex<Slots>);
 struct Slots {
     free: Vec<Slot>,
     retired: VecDeque<(Slot, Until)>,
+    /// Never given back, since pending work may store to a slot at any time; the pool is the driver's, which
+    /// lives as long as the process.
+    pages: Vec<Mapping>,
 }
 
 impl SlotPool {
@@ -80,15 +84,14 @@ impl SlotPool {
         }
         if slots.free.is_empty() {
             let (map, va, _, _) = map_host(driver, "create event", PAGE)?;
-            // Slots live as long as the process: pending work may store to them at any time.
-            let map: &'static _ = Box::leak(Box::new(map));
             for n in (0..PAGE / size_of::<Word>() as u64).rev() {
-                // SAFETY: inside the leaked mapping, aligned to a cache line; zero is a valid word, and this
+                // SAFETY: inside the mapping, which `pages` keeps for ever, aligned to a cache line; zero is a valid word, and this
                 // side reads it through atomics only.
                 let word = unsafe { &*map.ptr().as_ptr().add(n as usize * size_of::<Word>()).cast::<Word>() };
                 let value = word.value.load(Ordering::Relaxed);
                 slots.free.push(Slot { word, va: va + n * size_of::<Word>() as u64, value });
             }
+            slots.pages.push(map);
         }
         Ok(slots.free.pop().expect("the pool was filled above"))
     }

@@ -127,29 +127,26 @@ fn run_tier(tier: Tier) -> Outcome {
             c.env("RUSTC_BOOTSTRAP", "1").env("RUSTFLAGS", "-Zsanitizer=address");
             counted(c.env("CARGO_TARGET_DIR", build::target().join("asan")).env("VINCI_SANITIZED", "1"))
         }
-        Tier::Conformance => match build::release_build() {
-            Ok(()) => {
-                counted(&mut build::cargo(&["test", "--release", "-p", "conformance", "--no-fail-fast"]))
-            }
-            Err(e) => {
-                eprintln!("{e:#}");
-                Outcome { failed: 1, ..Outcome::default() }
-            }
-        },
+        Tier::Conformance => built(|| {
+            counted(&mut build::cargo(&["test", "--release", "-p", "conformance", "--no-fail-fast"]))
+        }),
         Tier::Demo => single(&mut build::cargo(&["run", "--quiet", "--package", "xtask", "--", "demo"])),
-        Tier::Bench => {
-            let mut c = build::cargo(&[
-                "run",
-                "--release",
-                "-p",
-                "vinci-tools",
-                "--bin",
-                "vinci",
-                "--",
-                "bench",
-                "--quick",
-            ]);
-            single(&mut c)
+        Tier::Bench => built(|| {
+            single(&mut build::command(
+                &build::release().join("vinci").to_string_lossy(),
+                &["bench", "--quick"],
+            ))
+        }),
+    }
+}
+
+/// A tier that uses the release build.
+fn built(tier: impl FnOnce() -> Outcome) -> Outcome {
+    match build::release_build() {
+        Ok(()) => tier(),
+        Err(e) => {
+            eprintln!("{e:#}");
+            Outcome { failed: 1, ..Outcome::default() }
         }
     }
 }

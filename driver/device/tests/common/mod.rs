@@ -25,7 +25,7 @@ pub struct Arena {
 impl Arena {
     pub fn new(len: usize) -> Arc<Self> {
         let layout = std::alloc::Layout::from_size_align(len, 4096).unwrap();
-        // SAFETY: the layout is not empty. The arena is leaked: the device's threads may outlive a test.
+        // SAFETY: the layout is not empty.
         let base = unsafe { std::alloc::alloc_zeroed(layout) } as usize;
         Arc::new(Self { base, len, next: AtomicU64::new(0), interrupts: AtomicU64::new(0) })
     }
@@ -34,6 +34,15 @@ impl Arena {
         let at = self.next.fetch_add(len.next_multiple_of(PAGE_SIZE), Ordering::Relaxed);
         assert!(at + len <= self.len as u64, "the arena is full");
         self.base as u64 + at
+    }
+}
+
+impl Drop for Arena {
+    fn drop(&mut self) {
+        // The device's threads hold the arena as long as they run, so nobody uses it now.
+        let layout = std::alloc::Layout::from_size_align(self.len, 4096).unwrap();
+        // SAFETY: allocated in `new` with this layout.
+        unsafe { std::alloc::dealloc(self.base as *mut u8, layout) };
     }
 }
 
@@ -157,7 +166,7 @@ pub struct UserQueue {
     pub tail: u64,
 }
 
-// SAFETY: plain addresses of memory that is never freed.
+// SAFETY: plain addresses of memory that the device, which is held, keeps.
 unsafe impl Send for UserQueue {}
 
 impl UserQueue {
