@@ -14,12 +14,20 @@ fn on_path(program: &str) -> bool {
     std::env::var_os("PATH").is_some_and(|p| std::env::split_paths(&p).any(|d| d.join(program).is_file()))
 }
 
-fn any_file(folder: &str, prefix: &str) -> bool {
-    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
-    entries.into_iter().any(|e| e.file_name().to_string_lossy().starts_with(prefix))
+/// Whether a library whose file name begins with `prefix` is where Debian puts libraries, of any architecture
+/// or any release of LLVM.
+fn library(prefix: &str) -> bool {
+    let entries = |p: &Path| std::fs::read_dir(p).into_iter().flatten().flatten();
+    let folders = entries(Path::new("/usr/lib")).filter_map(|e| {
+        let name = e.file_name().to_string_lossy().into_owned();
+        match name {
+            n if n.ends_with("-linux-gnu") => Some(e.path()),
+            n if n.starts_with("llvm-") => Some(e.path().join("lib")),
+            _ => None,
+        }
+    });
+    folders.into_iter().any(|f| entries(&f).any(|e| e.file_name().to_string_lossy().starts_with(prefix)))
 }
-
-const LIB: &str = "/usr/lib/x86_64-linux-gnu";
 
 /// What building the demo needs.
 pub const DEMO: &[Package] = &[
@@ -40,7 +48,7 @@ pub const TEST: &[Package] = &[
     Package { name: "g++", present: || on_path("c++"), without: "the headers are not tried as C++" },
     Package {
         name: "libclang-dev",
-        present: || any_file(LIB, "libclang-") || any_file("/usr/lib", "llvm-"),
+        present: || library("libclang.so") || library("libclang-"),
         without: "the bindings of the uapi header are not regenerated and compared",
     },
     Package {
@@ -52,17 +60,17 @@ pub const TEST: &[Package] = &[
     },
     Package {
         name: "ocl-icd-libopencl1",
-        present: || any_file(LIB, "libOpenCL.so.1"),
+        present: || library("libOpenCL.so.1"),
         without: "the benchmark has no PoCL to compare with",
     },
     Package {
         name: "pocl-opencl-icd",
-        present: || any_file(LIB, "libpocl.so"),
+        present: || library("libpocl.so"),
         without: "the benchmark has no PoCL to compare with",
     },
     Package {
         name: "libopenblas0-pthread",
-        present: || any_file(LIB, "libopenblas.so.0") || Path::new(LIB).join("openblas-pthread").is_dir(),
+        present: || library("libopenblas.so.0"),
         without: "the benchmark has no OpenBLAS to compare with",
     },
 ];

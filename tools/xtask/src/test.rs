@@ -115,6 +115,7 @@ fn run_tier(tier: Tier) -> Outcome {
             counted(c.env("RUSTFLAGS", "--cfg loom").env("CARGO_TARGET_DIR", build::target().join("loom")))
         }
         Tier::Asan => {
+            let target = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
             let mut c = build::cargo(&[
                 "test",
                 "--target",
