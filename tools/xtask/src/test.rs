@@ -116,14 +116,7 @@ fn run_tier(tier: Tier) -> Outcome {
         }
         Tier::Asan => {
             let target = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
-            let mut c = build::cargo(&[
-                "test",
-                "--target",
-                "x86_64-unknown-linux-gnu",
-                "--lib",
-                "--tests",
-                "--no-fail-fast",
-            ]);
+            let mut c = build::cargo(&["test", "--target", &target, "--lib", "--tests", "--no-fail-fast"]);
             c.args(SANITIZED.iter().flat_map(|p| ["-p", p]));
             c.env("RUSTC_BOOTSTRAP", "1").env("RUSTFLAGS", "-Zsanitizer=address");
             counted(c.env("CARGO_TARGET_DIR", build::target().join("asan")).env("VINCI_SANITIZED", "1"))
