@@ -23,6 +23,12 @@ pub struct Workspace {
     pub scratch: PathBuf,
 }
 
+/// Whether programs and libraries are to run under AddressSanitizer: `VINCI_SANITIZED` is set, by
+/// `cargo xtask test asan`.
+pub fn sanitized() -> bool {
+    env::var_os("VINCI_SANITIZED").is_some()
+}
+
 impl Workspace {
     /// Builds the libraries with the profile of the running test.
     pub fn build(packages: &[&str]) -> Workspace {
@@ -37,7 +43,14 @@ impl Workspace {
         };
         let mut cargo = Command::new(env::var_os("CARGO").unwrap_or("cargo".into()));
         cargo.current_dir(&root).args(["build", "--quiet", "--profile", profile]);
-        cargo.arg("--target-dir").arg(lib.parent().expect("target"));
+        let above = lib.parent().expect("target");
+        if sanitized() {
+            // One folder more: target/<triple>/<profile>. The flags come with the environment.
+            cargo.arg("--target").arg(above.file_name().expect("a triple"));
+            cargo.arg("--target-dir").arg(above.parent().expect("target"));
+        } else {
+            cargo.arg("--target-dir").arg(above);
+        }
         for package in packages {
             cargo.args(["-p", package]);
         }
@@ -54,6 +67,9 @@ impl Workspace {
         let (variable, default) = if cpp { ("CXX", "c++") } else { ("CC", "cc") };
         let mut compiler = Command::new(env::var_os(variable).unwrap_or(default.into()));
         compiler.arg("-I").arg(&self.include);
+        if sanitized() {
+            compiler.args(["-fsanitize=address", "-g"]);
+        }
         compiler
     }
 
