@@ -25,6 +25,7 @@ macro_rules! entry {
 
 /// Runs the body of an entry point: refuses in a forked child, stops panics, reports failures.
 pub fn call(name: &'static str, body: impl FnOnce() -> Result<()>) -> i32 {
+    crate::journal::start();
     // Locks may be held for ever in a child, so nothing may be touched there.
     if vinci::is_forked_child() {
         return error::report(name, Failure::new(RT_DRV_INTERNAL_ERROR, vinci::Error::Forked.to_string()));

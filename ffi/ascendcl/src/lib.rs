@@ -24,6 +24,7 @@ mod event;
 mod exception;
 mod handle;
 mod host;
+mod journal;
 mod link;
 mod memory;
 mod notify;

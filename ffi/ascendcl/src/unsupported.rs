@@ -13,7 +13,7 @@ pub fn warn_once(name: &'static str, text: &str) {
     let mut warned = WARNED.lock();
     if !warned.contains(&name) {
         warned.push(name);
-        eprintln!("[vinci] {name}: {text}");
+        log::warn!("{name}: {text}");
     }
 }
 

@@ -21,3 +21,10 @@ pub fn json(value: &impl Serialize) -> Result<()> {
     println!("{}", serde_json::to_string_pretty(value)?);
     Ok(())
 }
+
+/// Lets warnings of the driver and the device appear on stderr; `VINCI_LOG` asks for more or less.
+pub fn start_log() {
+    env_logger::Builder::from_env(env_logger::Env::new().filter_or("VINCI_LOG", "warn"))
+        .format_timestamp(None)
+        .init();
+}

@@ -109,6 +109,7 @@ fn info(a: &Info) -> Result<()> {
 
 fn main() -> std::process::ExitCode {
     let cli = Cli::parse();
+    show::start_log();
     let result = match cli.command {
         _ if cli.version => {
             println!("npu-smi version: {VERSION}");

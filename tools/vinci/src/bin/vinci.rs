@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{CommandFactory, Parser, Subcommand};
-use vinci_tools::{bench, chips, doctor, home, info};
+use vinci_tools::{bench, chips, doctor, home, info, show};
 
 #[derive(Parser)]
 #[command(name = "vinci", version, about = "Ascend NPUs in software: driver, runtime, device", after_help = EXAMPLES)]
@@ -69,6 +69,7 @@ fn main() -> ExitCode {
             unsafe { std::env::set_var(name, value) };
         }
     }
+    show::start_log();
     let result: Result<()> = match cli.command {
         Cmd::Info { json } => info::print(json),
         Cmd::Run { command } => home::run(&command),
