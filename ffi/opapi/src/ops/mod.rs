@@ -338,4 +338,6 @@ operators! {
 }
 
 #[cfg(test)]
+mod property_tests;
+#[cfg(test)]
 mod tests;

@@ -11,7 +11,7 @@ use crate::executor::{aclDestroyAclOpExecutor, aclSetAclOpExecutorRepeatable};
 use crate::host::LAST_ERROR;
 use crate::tensor::*;
 
-type Handle = *mut c_void;
+pub type Handle = *mut c_void;
 
 fn tensor_of<T>(data: &mut [T], dtype: i32, dims: &[i64], strides: Option<&[i64]>, offset: i64) -> Handle {
     let storage = [data.len() as i64];
@@ -46,10 +46,10 @@ fn ints(v: &[i64]) -> Handle {
     unsafe { aclCreateIntArray(v.as_ptr(), v.len() as u64) }
 }
 
-type Phase2 = extern "C" fn(*mut c_void, u64, *mut c_void, *mut c_void) -> i32;
+pub type Phase2 = extern "C" fn(*mut c_void, u64, *mut c_void, *mut c_void) -> i32;
 
 /// Both phases.
-fn run(phase1: impl FnOnce(*mut u64, *mut Handle) -> i32, phase2: Phase2) -> i32 {
+pub fn run(phase1: impl FnOnce(*mut u64, *mut Handle) -> i32, phase2: Phase2) -> i32 {
     let (mut size, mut executor) = (0, null_mut());
     match phase1(&mut size, &mut executor) {
         0 => {
