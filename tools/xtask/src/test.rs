@@ -62,8 +62,16 @@ impl std::ops::Add for Outcome {
     }
 }
 
-const SANITIZED: &[&str] =
-    &["vinci-hw", "vinci-core", "vinci-kernels", "vinci-device", "vinci-driver", "vinci"];
+const SANITIZED: &[&str] = &[
+    "vinci-hw",
+    "vinci-core",
+    "vinci-kernels",
+    "vinci-device",
+    "vinci-driver",
+    "vinci",
+    "vinci-ascendcl",
+    "opapi",
+];
 const MODELLED: &[&str] = &["vinci-hw", "vinci-device", "vinci"];
 
 pub fn run(args: &Args) -> Result<()> {
