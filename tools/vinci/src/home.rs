@@ -1,6 +1,8 @@
 //! Where this installation's libraries are, and the environment in which programs for CANN find them.
 
+use std::convert::Infallible;
 use std::ffi::OsString;
+use std::io;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -51,11 +53,34 @@ pub fn environment(at: &Installation) -> Vec<(&'static str, OsString)> {
     ]
 }
 
-/// Replaces this process by a program in that environment.
-pub fn run(command: &[OsString]) -> Result<()> {
+/// The exit code of a program that could not be started, as a shell gives it: 127 if there is none, 126 if it
+/// cannot be executed, 1 if the libraries are not there.
+pub fn exit_code(error: &anyhow::Error) -> u8 {
+    match error.downcast_ref::<io::Error>().map(io::Error::kind) {
+        Some(io::ErrorKind::NotFound) => 127,
+        Some(_) => 126,
+        None => 1,
+    }
+}
+
+/// Replaces this process by a program in that environment; returns only if that fails.
+pub fn run(command: &[OsString]) -> Result<Infallible> {
     let (program, args) =
         command.split_first().context("no program is named; try: vinci run -- PROGRAM ARGS")?;
     let at = find()?;
     let error = Command::new(program).args(args).envs(environment(&at)).exec();
     Err(error).with_context(|| format!("{} could not be started", program.to_string_lossy()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exit_codes_are_a_shells() {
+        let started = |kind: io::ErrorKind| anyhow::Error::from(io::Error::from(kind)).context("started");
+        assert_eq!(exit_code(&started(io::ErrorKind::NotFound)), 127);
+        assert_eq!(exit_code(&started(io::ErrorKind::PermissionDenied)), 126);
+        assert_eq!(exit_code(&anyhow::anyhow!("no libraries")), 1);
+    }
 }

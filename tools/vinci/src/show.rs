@@ -1,13 +1,28 @@
 //! Printing: a table for people, JSON for programs.
 
 use anyhow::Result;
-use comfy_table::{Cell, CellAlignment, Table, presets};
+use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, TableComponent, presets};
 use serde::Serialize;
 
-/// Prints rows under a header; columns named in `right` are aligned to the right.
+/// Ends this process, as other tools end, when who reads its output has read enough (`npu-smi info | head`).
+/// Rust ignores the signal instead, and printing panics.
+pub fn end_with_the_reader() {
+    // SAFETY: the default action is always allowed, and no other thread runs yet.
+    unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
+}
+
+/// Prints rows under a header, no wider than the terminal; columns named in `right` are aligned to the right.
 pub fn table(header: &[&str], rows: &[Vec<String>], right: &[usize]) {
     let mut t = Table::new();
-    t.load_preset(presets::UTF8_HORIZONTAL_ONLY);
+    t.load_preset(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
+    for between_rows in [
+        TableComponent::HorizontalLines,
+        TableComponent::MiddleIntersections,
+        TableComponent::LeftBorderIntersections,
+        TableComponent::RightBorderIntersections,
+    ] {
+        t.remove_style(between_rows);
+    }
     t.set_header(header);
     let align = |i| if right.contains(&i) { CellAlignment::Right } else { CellAlignment::Left };
     for row in rows {

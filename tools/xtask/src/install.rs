@@ -29,6 +29,15 @@ pub fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
+/// Copies a file in one step: a program that has the old one mapped keeps it.
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    let mut new = to.as_os_str().to_owned();
+    new.push(".new");
+    let new = PathBuf::from(new);
+    fs::copy(from, &new).with_context(|| format!("copy {} to {}", from.display(), new.display()))?;
+    fs::rename(&new, to).with_context(|| format!("rename {} to {}", new.display(), to.display()))
+}
+
 /// Copies `from` and everything below it.
 fn copy_tree(from: &Path, to: &Path) -> Result<()> {
     fs::create_dir_all(to)?;
@@ -38,7 +47,7 @@ fn copy_tree(from: &Path, to: &Path) -> Result<()> {
         if entry.file_type()?.is_dir() {
             copy_tree(&entry.path(), &target)?;
         } else {
-            fs::copy(entry.path(), &target)?;
+            copy(&entry.path(), &target)?;
         }
     }
     Ok(())
@@ -56,13 +65,13 @@ pub fn lay_out(prefix: &Path) -> Result<()> {
         let path = entry?.path();
         if path.extension().is_some_and(|e| e == "so") {
             let name = path.file_name().context("a library has a name")?;
-            fs::copy(&path, lib.join(name))?;
+            copy(&path, &lib.join(name))?;
         }
     }
     for tool in ["vinci", "npu-smi"] {
         let from = build::release().join(tool);
         if from.is_file() {
-            fs::copy(from, bin.join(tool))?;
+            copy(&from, &bin.join(tool))?;
         }
     }
     copy_tree(&build::root().join("ffi/include"), &include)?;
@@ -76,13 +85,16 @@ pub fn lay_out(prefix: &Path) -> Result<()> {
         symlink("../lib64", link)?;
     }
     let env = prefix.join("set_env.sh");
-    fs::write(&env, SET_ENV)?;
+    let quoted = prefix.canonicalize()?.to_string_lossy().replace('\'', r"'\''");
+    fs::write(&env, SET_ENV.replace("@PREFIX@", &quoted))?;
     fs::set_permissions(&env, fs::Permissions::from_mode(0o755))?;
     Ok(())
 }
 
 const SET_ENV: &str = r#"# Sets the environment of programs for CANN to this installation of Vinci: source it.
-__vinci_home="$(cd "$(dirname "${BASH_SOURCE[0]:-$0}")" && pwd)"
+# bash and zsh know where this file is; in other shells it is where it was installed.
+__vinci_home="$(cd "$(dirname "${BASH_SOURCE:-$0}")" && pwd)"
+[ -e "$__vinci_home/lib64/libascendcl.so" ] || __vinci_home='@PREFIX@'
 export ASCEND_HOME_PATH="$__vinci_home"
 export ASCEND_TOOLKIT_HOME="$__vinci_home"
 export ASCEND_OPP_PATH="$__vinci_home/opp"

@@ -27,7 +27,7 @@ pub struct Args {
     /// Few repetitions: shows that the rows work, not how fast they are
     #[arg(long)]
     quick: bool,
-    /// End with an error if a row misses its target
+    /// End with an error if a row misses its target, or cannot be judged because its peer is missing
     #[arg(long)]
     check: bool,
     /// Prints the resident memory of a process that opened the device, for the row rss_open
@@ -46,7 +46,7 @@ pub struct Effort {
 
 /// A measured row. `ratio` above 1 is better than the peer; without a peer there is none.
 #[derive(Serialize)]
-struct Row {
+pub struct Row {
     name: &'static str,
     value: f64,
     unit: &'static str,
@@ -68,6 +68,31 @@ fn median(v: &[f64]) -> Option<f64> {
     let mut v = v.to_vec();
     v.sort_by(f64::total_cmp);
     v.get(v.len() / 2).copied()
+}
+
+/// What a row measured, if it is among these.
+fn value_of(rows: &[Row], name: &str) -> Option<f64> {
+    rows.iter().find(|r| r.name == name).map(|r| r.value)
+}
+
+/// An error if a row misses its target or has one that nothing was there to compare with.
+fn judge(rows: &[Row]) -> Result<()> {
+    let names = |met: Option<bool>| {
+        let chosen = rows.iter().filter(|r| !r.target.is_empty() && r.met == met);
+        chosen.map(|r| r.name).collect::<Vec<_>>().join(", ")
+    };
+    let (missed, unknown) = (names(Some(false)), names(None));
+    let mut problems = Vec::new();
+    if !missed.is_empty() {
+        problems.push(format!("below target: {missed}"));
+    }
+    if !unknown.is_empty() {
+        problems.push(format!("not judged, the peer or the row to compare with is missing: {unknown}"));
+    }
+    if !problems.is_empty() {
+        bail!("{}", problems.join("; "));
+    }
+    Ok(())
 }
 
 /// Seconds that `f` takes.
@@ -115,11 +140,12 @@ pub fn run(args: &Args) -> Result<()> {
         let value = median(&samples.ours).unwrap_or(f64::NAN);
         let peer_value = median(&samples.peer);
         let ratio = peer_value.map(|p| if r.higher_is_better { value / p } else { p / value });
-        let met = (r.met)(value, ratio);
+        let met = (r.met)(value, ratio, &done);
         let row =
             Row { name: r.name, value, unit: r.unit, peer, peer_value, ratio, target: r.target.into(), met };
         if args.json {
-            println!("{}", serde_json::to_string(&row)?);
+            let line = serde_json::to_string(&row)?;
+            bar.suspend(|| println!("{line}"));
         }
         done.push(row);
         bar.inc(1);
@@ -128,11 +154,7 @@ pub fn run(args: &Args) -> Result<()> {
     if !args.json {
         print_table(&done);
     }
-    let missed: Vec<_> = done.iter().filter(|r| r.met == Some(false)).map(|r| r.name).collect();
-    if args.check && !missed.is_empty() {
-        bail!("below target: {}", missed.join(", "));
-    }
-    Ok(())
+    if args.check { judge(&done) } else { Ok(()) }
 }
 
 fn print_table(rows: &[Row]) {
@@ -151,4 +173,30 @@ fn print_table(rows: &[Row]) {
     });
     let header = ["row", "value", "unit", "peer", "peer's", "ratio", "target", "met"];
     show::table(&header, &cells.collect::<Vec<_>>(), &[1, 4, 5]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(name: &'static str, target: &str, met: Option<bool>) -> Row {
+        let peer = String::new();
+        Row { name, value: 1.0, unit: "", peer, peer_value: None, ratio: None, target: target.into(), met }
+    }
+
+    #[test]
+    fn a_missing_peer_does_not_pass() {
+        assert!(judge(&[row("a", ">= 1", Some(true)), row("b", "", None)]).is_ok());
+        let error = judge(&[row("a", ">= 1", None), row("b", ">= 1", Some(false))]).unwrap_err().to_string();
+        assert!(error.contains("below target: b") && error.ends_with("missing: a"), "{error}");
+    }
+
+    #[test]
+    fn float16_is_judged_by_our_float32() {
+        let met = ROWS.iter().find(|r| r.name == "matmul_f16_1024").unwrap().met;
+        let before = [row("matmul_f32_1024", "", None)];
+        assert_eq!(met(1.5, None, &before), Some(true));
+        assert_eq!(met(0.5, None, &before), Some(false));
+        assert_eq!(met(1.5, None, &[]), None);
+    }
 }

@@ -108,6 +108,7 @@ fn info(a: &Info) -> Result<()> {
 }
 
 fn main() -> std::process::ExitCode {
+    show::end_with_the_reader();
     let cli = Cli::parse();
     show::start_log();
     let result = match cli.command {

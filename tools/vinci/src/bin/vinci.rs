@@ -62,6 +62,7 @@ enum Cmd {
 }
 
 fn main() -> ExitCode {
+    show::end_with_the_reader();
     let cli = Cli::parse();
     for (name, value) in [("VINCI_CHIP", &cli.chip), ("VINCI_DEVICE", &cli.device)] {
         if let Some(value) = value {
@@ -72,7 +73,13 @@ fn main() -> ExitCode {
     show::start_log();
     let result: Result<()> = match cli.command {
         Cmd::Info { json } => info::print(json),
-        Cmd::Run { command } => home::run(&command),
+        Cmd::Run { command } => match home::run(&command) {
+            Ok(never) => match never {},
+            Err(e) => {
+                eprintln!("vinci: {e:#}");
+                return ExitCode::from(home::exit_code(&e));
+            }
+        },
         Cmd::Bench(args) => bench::run(&args),
         Cmd::Doctor { json } => doctor::print(json),
         Cmd::Chips { json } => chips::print(json),
