@@ -22,6 +22,8 @@ pub struct Acl {
     free: unsafe extern "C" fn(Handle) -> i32,
     memcpy: unsafe extern "C" fn(Handle, usize, *const c_void, usize, i32) -> i32,
     synchronize: unsafe extern "C" fn(Handle) -> i32,
+    launch: unsafe extern "C" fn(Handle, u64, u32, *const u8, usize) -> i32,
+    nop: u64,
     create_tensor:
         unsafe extern "C" fn(*const i64, u64, i32, *const i64, i64, i32, *const i64, u64, Handle) -> Handle,
     matmul_prepare: unsafe extern "C" fn(Handle, Handle, Handle, i8, *mut u64, *mut Handle) -> i32,
@@ -64,29 +66,49 @@ impl Acl {
             aclrtMemcpy: unsafe extern "C" fn(Handle, usize, *const c_void, usize, i32) -> i32,
             aclrtSynchronizeStream: unsafe extern "C" fn(Handle) -> i32,
         );
+        // An empty kernel is no operator: it is launched as the operator library launches its kernels.
+        let (kernel, launch) = symbols!(acl,
+            vinci_kernel: unsafe extern "C" fn(*const u8, usize, *mut u64) -> i32,
+            vinci_launch: unsafe extern "C" fn(Handle, u64, u32, *const u8, usize) -> i32,
+        );
         let (create_tensor, matmul_prepare, matmul) = symbols!(ops,
             aclCreateTensor: unsafe extern "C" fn(*const i64, u64, i32, *const i64, i64, i32, *const i64, u64, Handle) -> Handle,
             aclnnMatmulGetWorkspaceSize: unsafe extern "C" fn(Handle, Handle, Handle, i8, *mut u64, *mut Handle) -> i32,
             aclnnMatmul: unsafe extern "C" fn(Handle, u64, Handle, Handle) -> i32,
         );
-        let mut stream = std::ptr::null_mut();
+        let (mut stream, mut nop) = (std::ptr::null_mut(), 0);
         // SAFETY: called as the headers say; initialising twice is answered with a code that is no matter here.
         unsafe {
             init(std::ptr::null());
             ok("aclrtSetDevice", set_device(0))?;
             ok("aclrtCreateStream", create_stream(&mut stream))?;
+            ok("vinci_kernel", kernel(b"nop".as_ptr(), 3, &mut nop))?;
         }
         Ok(Self {
             malloc,
             free,
             memcpy,
             synchronize,
+            launch,
+            nop,
             create_tensor,
             matmul_prepare,
             matmul,
             stream,
             _libraries: (acl, ops),
         })
+    }
+
+    /// Launches an empty kernel.
+    pub fn launch(&self) -> Result<()> {
+        // SAFETY: a live stream; no arguments.
+        ok("vinci_launch", unsafe { (self.launch)(self.stream, self.nop, 1, std::ptr::null(), 0) })
+    }
+
+    /// aclrtSynchronizeStream.
+    pub fn synchronize(&self) -> Result<()> {
+        // SAFETY: a live stream.
+        ok("aclrtSynchronizeStream", unsafe { (self.synchronize)(self.stream) })
     }
 
     /// aclrtMalloc.

@@ -6,7 +6,7 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use vinci::{Device, Kernel, Stream, StreamOptions};
 
-use super::acl::Direction;
+use super::acl::{Acl, Direction};
 use super::matmul::{Type, measure as matmul};
 use super::memory::{copy, malloc_free};
 use super::opencl::{MISSING, Pocl};
@@ -62,24 +62,20 @@ pub const ROWS: &[RowKind] = &[
     row!("rss_open", "MiB", lower, "< 64 MiB", |v, _, _| Some(v < 64.0), rss_open),
 ];
 
-fn nop() -> Result<(Stream, Kernel)> {
-    Ok((Stream::new(&Device::get(0)?, StreamOptions::default())?, Kernel::resident("nop")?))
-}
-
 fn peer_name(pocl: &Option<Pocl>) -> String {
     if pocl.is_some() { "PoCL".into() } else { format!("PoCL {MISSING}") }
 }
 
 fn launch_rate(effort: Effort) -> Result<(Samples, String)> {
-    let (stream, kernel) = nop()?;
+    let acl = Acl::open()?;
     let pocl = Pocl::open().ok();
     let ours = || {
         let (start, mut n) = (Instant::now(), 0u32);
         while start.elapsed() < effort.turn {
-            (0..10_000).try_for_each(|_| stream.launch(&kernel, 1, &[]))?;
+            (0..10_000).try_for_each(|_| acl.launch())?;
             n += 10_000;
         }
-        stream.synchronize(None)?;
+        acl.synchronize()?;
         Ok(f64::from(n) / start.elapsed().as_secs_f64())
     };
     let samples = turns(effort, ours, pocl.as_ref().map(|p| || p.rate(effort)))?;
@@ -87,15 +83,15 @@ fn launch_rate(effort: Effort) -> Result<(Samples, String)> {
 }
 
 fn launch_sync(effort: Effort) -> Result<(Samples, String)> {
-    let (stream, kernel) = nop()?;
+    let acl = Acl::open()?;
     let pocl = Pocl::open().ok();
     let ours = || {
         let mut times = Vec::new();
         let start = Instant::now();
         while start.elapsed() < effort.turn / 2 {
             let t = Instant::now();
-            stream.launch(&kernel, 1, &[])?;
-            stream.synchronize(None)?;
+            acl.launch()?;
+            acl.synchronize()?;
             times.push(t.elapsed().as_secs_f64() * 1e6);
         }
         median(&times).context("no launch ended in time")
@@ -115,8 +111,8 @@ fn rss_open(_: Effort) -> Result<(Samples, String)> {
 
 /// The child of `rss_open`.
 pub fn open_and_measure() -> Result<()> {
-    let (stream, kernel) = nop()?;
-    stream.launch(&kernel, 1, &[])?;
+    let stream = Stream::new(&Device::get(0)?, StreamOptions::default())?;
+    stream.launch(&Kernel::resident("nop")?, 1, &[])?;
     stream.synchronize(None)?;
     let status = std::fs::read_to_string("/proc/self/status")?;
     let line = status.lines().find(|l| l.starts_with("VmRSS")).context("no VmRSS")?;
