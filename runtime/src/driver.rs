@@ -10,6 +10,7 @@ use vinci_uapi::*;
 use crate::device::Die;
 use crate::event::slot::SlotPool;
 use crate::fork;
+use crate::graph::Lanes;
 use crate::kernel::Resolved;
 use crate::memory::alloc::Backing;
 use crate::memory::limbo::{Limbo, Marks};
@@ -96,6 +97,8 @@ pub struct Driver {
     pub(crate) stages: StagePool,
     pub(crate) callbacks: Callbacks,
     pub(crate) kernels: RwLock<HashMap<Box<str>, Arc<Resolved>>>,
+    /// The streams that graphs made for their lanes.
+    pub(crate) lanes: Lanes,
 }
 
 static DRIVER: OnceLock<Driver> = OnceLock::new();
@@ -162,6 +165,7 @@ impl Driver {
             stages: StagePool::default(),
             callbacks: Callbacks::default(),
             kernels: RwLock::default(),
+            lanes: Lanes::default(),
             sys,
             info,
         })

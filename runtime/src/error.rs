@@ -109,6 +109,16 @@ pub enum Error {
         /// What is in use.
         what: String,
     },
+    /// Not while the work of a stream is recorded, or only then.
+    #[error("{op}: {what}")]
+    Capture {
+        /// What was asked.
+        op: &'static str,
+        /// Why not.
+        why: CaptureError,
+        /// The sentence, with the objects.
+        what: String,
+    },
     /// The driver refused for a reason that none of the above covers.
     #[error("{op}: {errno}")]
     Driver {
@@ -120,9 +130,47 @@ pub enum Error {
 }
 
 impl Error {
+    pub(crate) fn capture(op: &'static str, why: CaptureError, what: impl Into<String>) -> Self {
+        Self::Capture { op, why, what: what.into() }
+    }
+
     pub(crate) fn value(op: &'static str, what: impl Into<String>) -> Self {
         Self::InvalidValue { op, what: what.into() }
     }
+}
+
+/// Why recording and asking do not go together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CaptureError {
+    /// The stream records.
+    StreamCaptured,
+    /// The event was recorded in a stream that records.
+    EventCaptured,
+    /// The graph is not complete yet.
+    GraphCaptured,
+    /// The stream does not record.
+    NotCaptured,
+    /// The stream records for a graph that was begun in another stream.
+    NotOrigin,
+    /// The event to wait for was not recorded in the same graph.
+    Dependency,
+    /// A stream that joined the recording was not joined back.
+    Unjoined,
+    /// Stream and event belong to different graphs.
+    Conflict,
+    /// An error before this one spoilt the graph.
+    Invalidated,
+    /// A task group is open that should not be, or the other way round.
+    Group,
+    /// Work for another stream while a task group is open.
+    GroupInterrupted,
+    /// The new tasks of a group are not of the number and types of the old.
+    Mismatch,
+    /// The work reads or writes pageable host memory.
+    Pageable,
+    /// The graph is being replayed.
+    Running,
 }
 
 /// Why the device stopped a stream.

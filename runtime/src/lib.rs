@@ -17,6 +17,7 @@ mod driver;
 mod error;
 mod event;
 mod fork;
+pub mod graph;
 mod kernel;
 pub mod memory;
 mod notify;
@@ -28,9 +29,10 @@ pub use clock::{Clock, ClockReading};
 pub use context::Context;
 pub use device::{Device, DieInfo, Health, Injection, MemInfo, Telemetry};
 pub use driver::{Driver, Home, ModuleInfo, ProcessInfo};
-pub use error::{Error, Fault, FaultCause, Result};
+pub use error::{CaptureError, Error, Fault, FaultCause, Result};
 pub use event::{Event, EventFlags, EventStatus};
 pub use fork::is_child as is_forked_child;
+pub use graph::{Graph, Label, TaskGroup};
 pub use kernel::{CoreType, Kernel};
 pub use memory::{
     Access, Addr, Allocation, AllocationKind, Buffer, DevicePtr, HostBuffer, HostPtr, PhysicalMemory, Policy,

@@ -21,6 +21,13 @@ pub fn words(sqe: &Sqe) -> [u64; 7] {
     unsafe { sqe.__bindgen_anon_1.words }
 }
 
+/// Changes what an entry of [`event_record`] stores or one of [`event_wait`] waits for.
+pub fn set_value(sqe: &mut Sqe, value: u64) {
+    let mut w = words(sqe);
+    w[1] = value;
+    sqe.__bindgen_anon_1.words = w;
+}
+
 /// An entry that does nothing.
 pub fn placeholder() -> Sqe {
     entry(DRM_VINCI_OP_PLACEHOLDER, [0; 7])
@@ -92,6 +99,13 @@ mod tests {
         // SAFETY: all members are integers.
         let k = unsafe { sqe.__bindgen_anon_1.kernel };
         assert_eq!((sqe.blocks, k.id, k.args, k.args_size, k.timeout_ms), (48, 9, 0x1000, 176, 250));
+    }
+
+    #[test]
+    fn the_value_of_an_event_can_be_changed() {
+        let mut sqe = event_wait(0x1000, 1, 20);
+        set_value(&mut sqe, 7);
+        assert_eq!(words(&sqe), words(&event_wait(0x1000, 7, 20)));
     }
 
     #[test]

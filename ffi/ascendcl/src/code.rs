@@ -1,6 +1,6 @@
 //! The error codes of CANN that this library returns, and how the runtime's errors become them.
 
-use vinci::{Error, FaultCause};
+use vinci::{CaptureError, Error, FaultCause};
 
 /// Why a call failed: CANN's code and a sentence.
 #[derive(Debug)]
@@ -36,6 +36,18 @@ codes! {
     RT_INVALID_HANDLE = 107017,
     RT_SYSPARAMOPT_NOT_SET = 107021,
     RT_DEVICE_TASK_ABORT = 107022,
+    RT_CAPTURE_DEPENDENCY = 107024,
+    RT_STREAM_UNJOINED = 107025,
+    RT_MODEL_CAPTURED = 107026,
+    RT_STREAM_CAPTURED = 107027,
+    RT_EVENT_CAPTURED = 107028,
+    RT_STREAM_NOT_CAPTURED = 107029,
+    STREAM_CAPTURE_CONFLICT = 107032,
+    STREAM_TASK_GROUP_STATUS = 107033,
+    STREAM_TASK_GROUP_INTR = 107034,
+    RT_STREAM_CAPTURE_UNMATCHED = 107036,
+    RT_MODEL_RUNNING = 107037,
+    RT_MODEL_UPDATE_FAILED = 107040,
     RT_FEATURE_NOT_SUPPORT = 207000,
     RT_MEMORY_ALLOCATION = 207001,
     RT_NO_DEVICE = 207004,
@@ -51,6 +63,7 @@ codes! {
     RT_HBM_MULTI_BIT_ECC_ERROR = 507054,
     RT_LINK_ERROR = 507056,
     RT_DRV_INTERNAL_ERROR = 507899,
+    RT_STREAM_CAPTURE_INVALIDATED = 507903,
     HOST_MEMORY_ALREADY_REGISTERED = 507910,
     HOST_MEMORY_NOT_REGISTERED = 507911,
 }
@@ -97,7 +110,27 @@ fn code_of(error: &Error) -> i32 {
         Error::PeerNotEnabled { .. } => RT_NO_PERMISSION,
         Error::NotSupported(_) => RT_FEATURE_NOT_SUPPORT,
         Error::AlreadyRegistered { .. } => HOST_MEMORY_ALREADY_REGISTERED,
+        Error::Capture { why, .. } => capture_code(*why),
         Error::Forked | Error::Driver { .. } => RT_DRV_INTERNAL_ERROR,
+    }
+}
+
+fn capture_code(why: CaptureError) -> i32 {
+    match why {
+        CaptureError::StreamCaptured => RT_STREAM_CAPTURED,
+        CaptureError::EventCaptured => RT_EVENT_CAPTURED,
+        CaptureError::GraphCaptured => RT_MODEL_CAPTURED,
+        CaptureError::NotCaptured => RT_STREAM_NOT_CAPTURED,
+        CaptureError::NotOrigin => RT_STREAM_CAPTURE_UNMATCHED,
+        CaptureError::Dependency => RT_CAPTURE_DEPENDENCY,
+        CaptureError::Unjoined => RT_STREAM_UNJOINED,
+        CaptureError::Conflict => STREAM_CAPTURE_CONFLICT,
+        CaptureError::Invalidated => RT_STREAM_CAPTURE_INVALIDATED,
+        CaptureError::Group => STREAM_TASK_GROUP_STATUS,
+        CaptureError::GroupInterrupted => STREAM_TASK_GROUP_INTR,
+        CaptureError::Mismatch => RT_MODEL_UPDATE_FAILED,
+        CaptureError::Running => RT_MODEL_RUNNING,
+        _ => RT_PARAM_INVALID,
     }
 }
 

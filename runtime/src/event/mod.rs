@@ -2,14 +2,16 @@
 
 pub(crate) mod slot;
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use vinci_hw::sqe;
 
 use crate::driver::Driver;
+use crate::error::CaptureError;
+use crate::graph;
 use crate::stream::queue::Queue;
 use crate::{Clock, ClockReading, Error, Result, fork};
 use slot::{Place, Slot, Until};
@@ -70,11 +72,23 @@ struct State {
     record: Option<Place>,
     /// The latest wait.
     wait: Option<Place>,
+    /// The graph that it was recorded in, and the number of the record there.
+    mark: Option<(Weak<graph::Inner>, usize)>,
 }
 
 impl State {
     fn slot(&mut self) -> &mut Slot {
         self.slot.as_mut().expect("an event has a slot until it is dropped")
+    }
+
+    /// The graph it was recorded in, while that is not complete.
+    fn live_mark(&mut self) -> Option<(Arc<graph::Inner>, usize)> {
+        let (graph, dep) = self.mark.as_ref()?;
+        let live = graph.upgrade().filter(|graph| graph.is_recording()).map(|graph| (graph, *dep));
+        if live.is_none() {
+            self.mark = None;
+        }
+        live
     }
 
     fn status(&mut self) -> EventStatus {
@@ -87,12 +101,24 @@ impl State {
     }
 }
 
+impl Inner {
+    /// Locks an event that is not a part of a graph which is being recorded.
+    fn lock(&self, op: &'static str) -> Result<MutexGuard<'_, State>> {
+        let mut state = self.state.lock();
+        if let Some((graph, _)) = state.live_mark() {
+            let text = format!("the event was recorded in graph {}, which is not complete", graph.id());
+            return Err(Error::capture(op, CaptureError::EventCaptured, text));
+        }
+        Ok(state)
+    }
+}
+
 impl Event {
     /// Makes an event.
     pub fn new(flags: EventFlags) -> Result<Event> {
         let driver = Driver::get()?;
         let slot = Some(driver.slots.take(driver)?);
-        let state = Mutex::new(State { slot, record: None, wait: None });
+        let state = Mutex::new(State { slot, record: None, wait: None, mark: None });
         Ok(Event(Arc::new(Inner { driver, flags, state })))
     }
 
@@ -104,7 +130,7 @@ impl Event {
     /// Where it stands. A fault of the stream it was recorded in is an error as long as it is pending.
     pub fn status(&self) -> Result<EventStatus> {
         fork::check()?;
-        let mut state = self.0.state.lock();
+        let mut state = self.0.lock("query event")?;
         let status = state.status();
         if status == EventStatus::Pending
             && let Some(queue) = state.record.as_ref().and_then(|place| place.queue.upgrade())
@@ -122,7 +148,7 @@ impl Event {
     /// True unless the stream that last waited for the event still waits.
     pub fn query_wait(&self) -> Result<bool> {
         fork::check()?;
-        Ok(self.0.state.lock().wait.as_ref().is_none_or(Place::is_past))
+        Ok(self.0.lock("query event")?.wait.as_ref().is_none_or(Place::is_past))
     }
 
     /// Waits until the stream got there; at once if the event was never recorded.
@@ -131,7 +157,7 @@ impl Event {
         let op = "synchronize event";
         let start = Instant::now();
         let (place, word, value) = {
-            let mut state = self.0.state.lock();
+            let mut state = self.0.lock(op)?;
             if state.status() != EventStatus::Pending {
                 return Ok(());
             }
@@ -155,7 +181,7 @@ impl Event {
     /// Makes the event unrecorded.
     pub fn reset(&self) -> Result<()> {
         fork::check()?;
-        let mut state = self.0.state.lock();
+        let mut state = self.0.lock("reset event")?;
         if state.status() == EventStatus::Pending {
             self.0.renew(&mut state)?;
         }
@@ -170,7 +196,7 @@ impl Event {
         if !self.0.flags.timing {
             return Err(Error::value(op, "the event was made without timing"));
         }
-        let mut state = self.0.state.lock();
+        let mut state = self.0.lock(op)?;
         match state.status() {
             EventStatus::Unrecorded => Err(Error::value(op, "the event was never recorded")),
             EventStatus::Pending => Err(Error::NotReady { op }),
@@ -198,8 +224,18 @@ impl Event {
         Ok((self.elapsed_ns(start, clock)? as f64 / 1e6) as f32)
     }
 
+    /// Notes that the event was recorded in a graph.
+    pub(crate) fn set_mark(&self, graph: &Arc<graph::Inner>, dep: usize) {
+        self.0.state.lock().mark = Some((Arc::downgrade(graph), dep));
+    }
+
+    /// The graph it was recorded in, while that is not complete.
+    pub(crate) fn mark(&self) -> Option<(Arc<graph::Inner>, usize)> {
+        self.0.state.lock().live_mark()
+    }
+
     pub(crate) fn record_on(&self, queue: &Arc<Queue>) -> Result<()> {
-        let mut state = self.0.state.lock();
+        let mut state = self.0.lock("record event")?;
         // Two records in flight in one slot must be stored in the order they were made, which only one and
         // the same queue promises.
         let other_queue = |place: &Place| !std::ptr::eq(place.queue.as_ptr(), Arc::as_ptr(queue));

@@ -133,6 +133,7 @@ impl Pool {
         }
         let size =
             size.checked_next_multiple_of(GRANULE).ok_or_else(|| Error::value(op, "size too large"))?;
+        stream.check_running(op, "an allocation")?;
         stream.check_peer(Some(self.0.device.ordinal()))?;
         let mut state = self.0.state.lock();
         let (ptr, len) = match state.reuse(size, stream.id()) {
@@ -161,6 +162,7 @@ impl Pool {
     pub fn free_async(&self, ptr: DevicePtr, stream: &Stream) -> Result<()> {
         let op = "free to pool";
         let driver = Driver::get()?;
+        stream.check_running(op, "a release of memory")?;
         let after = stream.place(op)?;
         let mut state = self.0.state.lock();
         let Some(len) = state.used.remove(&ptr.0) else {

@@ -68,6 +68,13 @@ impl Args {
         self.ends[slot] = self.head;
     }
 
+    /// [`Args::mark`] for `n` entries from `slot` on, around the end of the ring.
+    pub(crate) fn mark_many(&mut self, slot: usize, n: usize) {
+        let first = n.min(self.ends.len() - slot);
+        self.ends[slot..slot + first].fill(self.head);
+        self.ends[..n - first].fill(self.head);
+    }
+
     /// Entries up to `completed` are complete: their space is free.
     pub(crate) fn reclaim(&mut self, producer: &Producer, completed: u64) {
         // In a full ring the slot of the last complete entry belongs to the newest one.

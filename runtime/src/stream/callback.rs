@@ -15,6 +15,7 @@ use vinci_hw::sqe;
 use vinci_uapi::*;
 
 use super::Stream;
+use super::queue::Queue;
 use crate::driver::Driver;
 use crate::error::Fault;
 use crate::{Error, Result, fork};
@@ -162,8 +163,11 @@ pub(crate) struct Callbacks {
     next: AtomicU64,
     pending: Mutex<HashMap<u64, Pending>>,
     jobs: Arc<Jobs>,
+    /// The runtime's own: they wait for no function of a program.
+    control: Arc<Jobs>,
     events: OnceLock<()>,
     runner: OnceLock<()>,
+    controller: OnceLock<()>,
 }
 
 impl std::fmt::Debug for Callbacks {
@@ -179,14 +183,27 @@ impl Callbacks {
     }
 
     fn start_runner(&self) {
-        self.runner.get_or_init(|| {
-            let jobs = self.jobs.clone();
-            spawn("vinci-callback", move || {
-                while let Some(job) = jobs.pop(None) {
-                    job.run();
-                }
-            })
-        });
+        self.runner.get_or_init(|| run_all("vinci-callback", self.jobs.clone()));
+    }
+
+    /// Calls `f` on the runtime's own thread when `queue` gets here.
+    pub(crate) fn control(
+        &self,
+        driver: &'static Driver,
+        queue: &Queue,
+        op: &'static str,
+        blocking: Blocking,
+        f: impl FnOnce() + Send + 'static,
+    ) -> Result<()> {
+        self.controller.get_or_init(|| run_all("vinci-control", self.control.clone()));
+        let pending = Pending { function: Box::new(f), blocking, jobs: Some(self.control.clone()) };
+        self.post(driver, queue, op, pending)
+    }
+
+    fn post(&self, driver: &'static Driver, queue: &Queue, op: &'static str, pending: Pending) -> Result<()> {
+        self.start(driver);
+        let cookie = self.enter(pending);
+        queue.submit(op, &[], |_| sqe::host_call(cookie)).map(drop).inspect_err(|_| self.forget(cookie))
     }
 
     /// Enters a function; answers the cookie of its queue entry.
@@ -225,6 +242,14 @@ fn spawn(name: &str, body: impl FnOnce() + Send + 'static) {
     }
 }
 
+fn run_all(name: &str, jobs: Arc<Jobs>) {
+    spawn(name, move || {
+        while let Some(job) = jobs.pop(None) {
+            job.run();
+        }
+    });
+}
+
 fn read_events(driver: &'static Driver) {
     loop {
         let (event, lost) = match driver.sys.event_read() {
@@ -241,7 +266,11 @@ fn read_events(driver: &'static Driver) {
             DRM_VINCI_EVENT_HOST_CALL => driver.callbacks.due(driver, &event),
             DRM_VINCI_EVENT_FAULT => {
                 let stream = driver.stream_of_queue(event.queue_id);
-                log::error!("{}", Fault::from_record(&event.fault, stream));
+                let fault = Fault::from_record(&event.fault, stream);
+                log::error!("{fault}");
+                if let Some(graph) = driver.lanes.graph_of(stream) {
+                    graph.lane_faulted(&fault);
+                }
             }
             DRM_VINCI_EVENT_RESET if event.queue_id == u32::MAX => log::warn!("the device was reset"),
             DRM_VINCI_EVENT_RESET => log::warn!("die {} was reset", event.queue_id),
@@ -275,9 +304,12 @@ impl Stream {
 
     fn post(&self, pending: Pending) -> Result<()> {
         let op = "callback";
-        let queue = self.queue(op)?;
-        let callbacks = &self.0.driver.callbacks;
-        let cookie = callbacks.enter(pending);
-        queue.submit(op, &[], |_| sqe::host_call(cookie)).map(drop).inspect_err(|_| callbacks.forget(cookie))
+        self.check_running(op, "a host function")?;
+        self.0.driver.callbacks.post(self.0.driver, self.queue(op)?, op, pending)
+    }
+
+    /// Calls `f` on the runtime's own thread when the work submitted so far is done; later work waits for it.
+    pub(crate) fn control(&self, op: &'static str, f: impl FnOnce() + Send + 'static) -> Result<()> {
+        self.0.driver.callbacks.control(self.0.driver, self.queue(op)?, op, Blocking::Block, f)
     }
 }

@@ -62,6 +62,10 @@ impl Layout {
     }
 }
 
+fn copy_entry(dst: u64, to: Layout, src: u64, from: Layout) -> sqe::Sqe {
+    sqe::copy_2d(dst, to.pitch, src, from.pitch, to.rows.width, to.rows.height)
+}
+
 impl Stream {
     /// Copies `bytes` from `src` to `dst`. With pageable host memory the call returns when the host memory
     /// may be used again.
@@ -98,8 +102,11 @@ impl Stream {
         }
         let dst = self.resolve(op, dst, to.extent())?;
         let src = self.resolve(op, src, from.extent())?;
+        if matches!((dst, src), (End::Pageable(_), _) | (_, End::Pageable(_))) {
+            self.check_running(op, "a copy from or to pageable host memory")?;
+        }
         match (dst, src) {
-            (End::Va(dst), End::Va(src)) => self.engine_copy(op, dst, to, src, from).map(drop),
+            (End::Va(dst), End::Va(src)) => self.submit(op, &[], |_| copy_entry(dst, to, src, from)),
             (End::Va(dst), End::Pageable(src)) => self.copy_in(op, dst, to, src, from),
             (End::Pageable(dst), End::Va(src)) => self.copy_out(op, dst, to, src, from),
             (End::Pageable(dst), End::Pageable(src)) => {
@@ -112,8 +119,7 @@ impl Stream {
 
     /// Queues a copy between device addresses.
     fn engine_copy(&self, op: &'static str, dst: u64, to: Layout, src: u64, from: Layout) -> Result<u64> {
-        let Rows { width, height } = to.rows;
-        self.queue(op)?.submit(op, &[], |_| sqe::copy_2d(dst, to.pitch, src, from.pitch, width, height))
+        self.queue(op)?.submit(op, &[], |_| copy_entry(dst, to, src, from))
     }
 
     /// From pageable host memory.
@@ -201,8 +207,9 @@ impl Stream {
             return Ok(());
         }
         match self.resolve(op, dst, bytes)? {
-            End::Va(va) => self.queue(op)?.submit(op, &[], |_| sqe::fill(va, bytes, value)).map(drop),
+            End::Va(va) => self.submit(op, &[], |_| sqe::fill(va, bytes, value)),
             End::Pageable(ptr) => {
+                self.check_running(op, "a fill of pageable host memory")?;
                 let pin = Pin::new(self.0.driver, op, ptr.as_ptr(), bytes, false)?;
                 let va = pin.va();
                 let queue = self.queue(op)?;
@@ -220,12 +227,11 @@ impl Stream {
             return Ok(());
         }
         let End::Va(va) = self.resolve(op, dst.into(), layout.extent())? else { return Ok(()) };
-        let queue = self.queue(op)?;
         if rows.width == pitch {
-            return queue.submit(op, &[], |_| sqe::fill(va, layout.extent(), value)).map(drop);
+            return self.submit(op, &[], |_| sqe::fill(va, layout.extent(), value));
         }
         for row in 0..rows.height {
-            queue.submit(op, &[], |_| sqe::fill(va + row * pitch, rows.width, value))?;
+            self.submit(op, &[], |_| sqe::fill(va + row * pitch, rows.width, value))?;
         }
         Ok(())
     }

@@ -4,6 +4,7 @@ mod args;
 pub(crate) mod callback;
 mod copy;
 pub(crate) mod queue;
+pub(crate) mod record;
 mod ring;
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -76,6 +77,10 @@ pub(crate) struct Inner {
     /// Held while the queue is made or the stream is destroyed.
     making: Mutex<()>,
     destroyed: AtomicBool,
+    /// Where work goes instead of to the queue.
+    target: Mutex<Option<record::Target>>,
+    /// Whether `target` is something.
+    recording: AtomicBool,
 }
 
 impl Stream {
@@ -94,6 +99,8 @@ impl Stream {
             queue: OnceLock::new(),
             making: Mutex::new(()),
             destroyed: AtomicBool::new(false),
+            target: Mutex::new(None),
+            recording: AtomicBool::new(false),
         })))
     }
 
@@ -137,41 +144,56 @@ impl Stream {
         let id = kernel.id();
         let size = args.len().next_multiple_of(8) as u32;
         let timeout = timeout.map_or(0, |t| u32::try_from(millis(t)).unwrap_or(u32::MAX));
-        self.queue(op)?.submit(op, args, |va| sqe::kernel(id, blocks, va, size, timeout))?;
-        Ok(())
+        self.submit(op, args, |va| sqe::kernel(id, blocks, va, size, timeout))
     }
 
     /// Records `event`: it completes when the work submitted so far is done.
     pub fn record(&self, event: &Event) -> Result<()> {
+        if self.is_recording() {
+            return self.record_in_graph(event);
+        }
         event.record_on(self.queue("record event")?)
     }
 
     /// Later work waits for `event` as it is recorded now. An event that was never recorded is not waited
     /// for. With a timeout, the stream faults when it passes.
     pub fn wait(&self, event: &Event, timeout: Option<Duration>) -> Result<()> {
+        if self.wait_in_graph(event, timeout)? {
+            return Ok(());
+        }
         event.wait_on(self.queue("wait for event")?, timeout.map_or(0, millis))
     }
 
     /// Raises `notify`.
     pub fn record_notify(&self, notify: &Notify) -> Result<()> {
         let op = "record notify";
-        let va = notify.va();
-        self.queue(op)?.submit(op, &[], |_| sqe::notify_record(va)).map(drop)
+        self.submit_for(op, notify, || sqe::notify_record(notify.va()))
     }
 
     /// Later work waits until `notify` is raised, and lowers it. With a timeout, the stream faults when it
     /// passes.
     pub fn wait_notify(&self, notify: &Notify, timeout: Option<Duration>) -> Result<()> {
         let op = "wait for notify";
-        let (va, timeout) = (notify.va(), timeout.map_or(0, millis));
-        self.queue(op)?.submit(op, &[], |_| sqe::notify_wait(va, timeout)).map(drop)
+        let timeout = timeout.map_or(0, millis);
+        self.submit_for(op, notify, || sqe::notify_wait(notify.va(), timeout))
+    }
+
+    /// Later work waits until `notify` is raised, and leaves it raised.
+    pub fn wait_raised(&self, notify: &Notify) -> Result<()> {
+        let wait = || sqe::wait_value(notify.va(), 1, DRM_VINCI_COMPARE_EQ, 0);
+        self.submit_for("wait for notify", notify, wait)
+    }
+
+    /// Lowers `notify`.
+    pub fn lower_notify(&self, notify: &Notify) -> Result<()> {
+        self.submit_for("lower notify", notify, || sqe::write_value(notify.va(), 0))
     }
 
     /// Stores a 64-bit value at a device address that is a multiple of 8.
     pub fn write_value(&self, addr: DevicePtr, value: u64) -> Result<()> {
         let op = "write value";
         self.check_word(op, addr)?;
-        self.queue(op)?.submit(op, &[], |_| sqe::write_value(addr.0, value)).map(drop)
+        self.submit(op, &[], |_| sqe::write_value(addr.0, value))
     }
 
     /// Later work waits until the 64-bit word compares with `value`.
@@ -184,7 +206,7 @@ impl Stream {
             Compare::And => DRM_VINCI_COMPARE_AND,
             Compare::Nor => DRM_VINCI_COMPARE_NOR,
         };
-        self.queue(op)?.submit(op, &[], |_| sqe::wait_value(addr.0, value, compare, 0)).map(drop)
+        self.submit(op, &[], |_| sqe::wait_value(addr.0, value, compare, 0))
     }
 
     fn check_word(&self, op: &'static str, addr: DevicePtr) -> Result<()> {
@@ -198,6 +220,7 @@ impl Stream {
     /// Waits until all submitted work is done. `None` waits for ever.
     pub fn synchronize(&self, timeout: Option<Duration>) -> Result<()> {
         let op = "synchronize stream";
+        self.check_not_captured(op)?;
         let Some(queue) = self.made(op)? else { return Ok(()) };
         queue.wait(queue.submitted(), timeout, op)?;
         queue.check(op)
@@ -213,6 +236,7 @@ impl Stream {
     /// True if all submitted work is done.
     pub fn query(&self) -> Result<bool> {
         let op = "query stream";
+        self.check_not_captured(op)?;
         let Some(queue) = self.made(op)? else { return Ok(true) };
         if queue.completed() >= queue.submitted() {
             return Ok(true);
@@ -254,6 +278,7 @@ impl Stream {
     /// [`Error::InvalidHandle`].
     pub fn destroy(&self, force: bool) -> Result<()> {
         fork::check()?;
+        self.check_not_captured("destroy stream")?;
         self.0.finish(force, None)
     }
 

@@ -16,6 +16,8 @@ use crate::error::{Error, Fault, Result};
 
 /// Entries of a ring: 128 KiB.
 pub(crate) const ENTRIES: u32 = 2048;
+/// Entries of a batch at most: as many as [`Queue::make_room`] makes room for.
+pub(crate) const BATCH: usize = ENTRIES as usize / 4;
 /// How long a waiter looks at the fence before it sleeps.
 const SPIN: Duration = Duration::from_micros(20);
 /// Looks at the fence between looks at the clock.
@@ -35,6 +37,8 @@ pub(crate) struct Queue {
     submit: Mutex<Submit>,
     /// Set once the device was seen to have stopped the queue; cleared by reset.
     stopped: AtomicBool,
+    /// The fault of another queue that stopped this one, as it ran a part of the same graph.
+    inherited: Mutex<Option<Fault>>,
     destroyed: AtomicBool,
 }
 
@@ -78,6 +82,7 @@ impl Queue {
                 args: Args::new(ENTRIES as usize),
             }),
             stopped: AtomicBool::new(false),
+            inherited: Mutex::new(None),
             destroyed: AtomicBool::new(false),
         })
     }
@@ -147,7 +152,7 @@ impl Queue {
         let mut submit = self.submit.lock();
         let va = loop {
             if !submit.producer.has_room() || submit.producer.is_stale() {
-                submit = self.make_room(op, submit)?;
+                submit = self.make_room(op, submit, 1)?;
             }
             if self.stopped.load(Ordering::Relaxed) {
                 drop(submit);
@@ -176,18 +181,81 @@ impl Queue {
         Ok(entry)
     }
 
+    /// Submits prepared entries, at most [`BATCH`], with one ring of the doorbell and nobody else's entry
+    /// between them. Answers the number of the last.
+    pub(crate) fn submit_batch(&self, op: &'static str, entries: &[Sqe]) -> Result<u64> {
+        debug_assert!(entries.len() <= BATCH);
+        let count = entries.len() as u64;
+        let mut submit = self.submit.lock();
+        loop {
+            if !submit.producer.has_room_for(count) {
+                submit = self.make_room(op, submit, count)?;
+            }
+            if self.stopped.load(Ordering::Relaxed) {
+                drop(submit);
+                return Err(self.why_stopped(op));
+            }
+            if submit.producer.has_room_for(count) {
+                break;
+            }
+        }
+        let Submit { producer, args } = &mut *submit;
+        let start = producer.slot();
+        let first = entries.len().min(ENTRIES as usize - start);
+        // SAFETY: `start + first` is at most the ring's length and the rest is less than `start`; as there is
+        // room, the device has finished with what these slots held.
+        unsafe {
+            std::ptr::copy_nonoverlapping(entries.as_ptr(), self.slot(start), first);
+            let rest = entries.len() - first;
+            std::ptr::copy_nonoverlapping(entries.as_ptr().add(first), self.slot(0), rest);
+        }
+        args.mark_many(start, entries.len());
+        let kick = producer.publish_many(self.doorbell(), count);
+        let last = producer.tail();
+        drop(submit);
+        if kick {
+            self.kick(op)?;
+        }
+        Ok(last)
+    }
+
+    /// Replaces entry `n`, if it is still `old` and has not completed. The device may be reading it: what it
+    /// makes of an entry that is half one and half the other is the caller's to prevent.
+    pub(crate) fn replace(&self, n: u64, old: &Sqe, new: &Sqe) -> bool {
+        let submit = self.submit.lock();
+        let in_ring = n <= submit.producer.tail() && n + u64::from(ENTRIES) > submit.producer.tail();
+        if n == 0 || !in_ring || self.completed() >= n {
+            return false;
+        }
+        let slot = self.slot(submit.producer.slot_of(n));
+        // SAFETY: in the ring; entries are plain data that this side wrote, and the lock keeps writers out.
+        let now = unsafe { slot.read_volatile() };
+        if !same(&now, old) {
+            return false;
+        }
+        // SAFETY: as above; the device reads entries as memory that may change at any time.
+        unsafe { slot.write_volatile(*new) };
+        true
+    }
+
+    /// Says which fault of another queue is behind the one that stops, or will stop, this queue.
+    pub(crate) fn inherit(&self, fault: &Fault) {
+        *self.inherited.lock() = Some(fault.clone());
+    }
+
     #[cold]
     fn kick(&self, op: &'static str) -> Result<()> {
         self.driver.sys.queue_kick(op, self.id).map_err(|e| self.translate(op, e))
     }
 
-    /// Looks how far the device is; if the ring is full, waits until a quarter of it is free. The lock is
-    /// not held while waiting, so that the stream can be aborted.
+    /// Looks how far the device is; if the ring has no room for `need` entries, waits until a quarter of it
+    /// is free. The lock is not held while waiting, so that the stream can be aborted.
     #[cold]
     fn make_room<'a>(
         &'a self,
         op: &'static str,
         mut submit: parking_lot::MutexGuard<'a, Submit>,
+        need: u64,
     ) -> Result<parking_lot::MutexGuard<'a, Submit>> {
         loop {
             submit.producer.refresh(self.fence());
@@ -195,7 +263,7 @@ impl Queue {
                 self.stopped.store(true, Ordering::Relaxed);
                 return Ok(submit);
             }
-            if submit.producer.has_room() {
+            if submit.producer.has_room_for(need) {
                 return Ok(submit);
             }
             let target = submit.producer.room_at();
@@ -296,6 +364,9 @@ impl Queue {
         if self.state() != DRM_VINCI_QUEUE_FAULTED || self.destroyed.load(Ordering::Acquire) {
             return None;
         }
+        if let Some(fault) = &*self.inherited.lock() {
+            return Some(fault.clone());
+        }
         let answer = self.driver.sys.queue_query(self.id).ok()?;
         (answer.state == DRM_VINCI_QUEUE_FAULTED).then(|| Fault::from_record(&answer.fault, self.stream))
     }
@@ -330,6 +401,7 @@ impl Queue {
         }
         let dropped = self.driver.sys.queue_reset(self.id).map_err(|e| self.translate("reset stream", e))?;
         self.stopped.store(false, Ordering::Relaxed);
+        *self.inherited.lock() = None;
         let Submit { producer, args } = &mut *submit;
         let tail = producer.tail();
         producer.refresh(self.fence());
@@ -370,4 +442,10 @@ impl Queue {
         submit.args.release(self.driver);
         result
     }
+}
+
+/// Whether two entries are the same, bit by bit.
+fn same(a: &Sqe, b: &Sqe) -> bool {
+    (a.opcode, a.flags, a.compare, a.blocks) == (b.opcode, b.flags, b.compare, b.blocks)
+        && vinci_hw::sqe::words(a) == vinci_hw::sqe::words(b)
 }

@@ -82,10 +82,20 @@ impl Producer {
         (self.tail + self.entries / 4).saturating_sub(self.entries)
     }
 
+    /// True if the next `n` entries have free slots. Does not look at the device's memory.
+    pub(crate) fn has_room_for(&self, n: u64) -> bool {
+        self.tail - self.seen + n <= self.entries
+    }
+
     /// Hands the entry that was written to [`Producer::slot`] to the device. True: the device sleeps and
     /// must be kicked.
     pub(crate) fn publish(&mut self, doorbell: &Doorbell) -> bool {
-        self.tail += 1;
+        self.publish_many(doorbell, 1)
+    }
+
+    /// [`Producer::publish`] for `n` entries that were written from [`Producer::slot`] on.
+    pub(crate) fn publish_many(&mut self, doorbell: &Doorbell, n: u64) -> bool {
+        self.tail += n;
         // As in `vinci_hw::doorbell`: the device stores need_kick, fences, and reads tail once more before it
         // sleeps, so one of the two sides sees the other's store.
         doorbell.tail.store(self.tail, Ordering::Release);

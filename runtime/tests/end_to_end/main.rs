@@ -4,6 +4,7 @@ mod callbacks;
 mod copies;
 mod events;
 mod faults;
+mod graphs;
 mod memory;
 mod pools;
 mod streams;

@@ -1,0 +1,181 @@
+//! The words through which the lanes of a graph wait for each other, and how a lane that faults takes the
+//! others with it.
+//!
+//! Each word counts replays: in replay `n` its record stores its base plus `n`. Behind each wait between lanes
+//! stands a check of one more word, which is 0 until a lane faults; then the words are stored from here, and
+//! whoever waited stops at its check.
+
+use std::sync::Weak;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+use vinci_hw::sqe::{self, Sqe};
+use vinci_uapi::DRM_VINCI_COMPARE_EQ;
+
+use crate::Result;
+use crate::driver::Driver;
+use crate::error::Fault;
+use crate::event::slot::{Slot, Until};
+use crate::stream::queue::Queue;
+
+/// Time after which a check that fails stops its queue.
+const CHECK_MS: u64 = 1;
+
+/// The words of one graph.
+pub(super) struct Signals {
+    driver: &'static Driver,
+    /// The latest replay has passed its end.
+    pub(super) finished: Word,
+    /// The stream that replays has got to the graph.
+    pub(super) start: Word,
+    /// Ends of dependencies and of lanes.
+    pub(super) words: Vec<Word>,
+    failed: Option<Slot>,
+    /// Replays ever begun.
+    epoch: AtomicU64,
+    /// The queues that replays were submitted to and that may still be at it.
+    users: Mutex<Vec<Weak<Queue>>>,
+}
+
+/// One word.
+pub(super) struct Word(Option<Slot>);
+
+impl Word {
+    fn take(driver: &'static Driver) -> Result<Word> {
+        let slot = driver.slots.take(driver)?;
+        // It may have been a notify's, which is lowered; here the first wait is for the base itself.
+        slot.word.value.fetch_max(slot.value, Ordering::AcqRel);
+        Ok(Word(Some(slot)))
+    }
+
+    fn slot(&self) -> &Slot {
+        self.0.as_ref().expect("a word has a slot until it is dropped")
+    }
+
+    pub(super) fn va(&self) -> u64 {
+        self.slot().va
+    }
+
+    /// What the word is before the first replay.
+    pub(super) fn base(&self) -> u64 {
+        self.slot().value
+    }
+
+    /// Stores that replay `epoch` got here.
+    fn store(&self, epoch: u64) {
+        self.slot().word.value.fetch_max(self.base() + epoch, Ordering::AcqRel);
+    }
+
+    fn reached(&self, epoch: u64) -> bool {
+        self.slot().reached(self.base() + epoch)
+    }
+}
+
+impl Signals {
+    pub(super) fn new(driver: &'static Driver, words: usize) -> Result<Signals> {
+        let failed = driver.slots.take(driver)?;
+        failed.word.value.store(0, Ordering::Release);
+        Ok(Signals {
+            driver,
+            finished: Word::take(driver)?,
+            start: Word::take(driver)?,
+            words: (0..words).map(|_| Word::take(driver)).collect::<Result<_>>()?,
+            failed: Some(failed),
+            epoch: AtomicU64::new(0),
+            users: Mutex::default(),
+        })
+    }
+
+    fn failed_slot(&self) -> &Slot {
+        self.failed.as_ref().expect("the slot is there until the signals are dropped")
+    }
+
+    /// An entry that stops its queue if a lane of the graph has faulted.
+    pub(super) fn check(&self) -> Sqe {
+        sqe::wait_value(self.failed_slot().va, 0, DRM_VINCI_COMPARE_EQ, CHECK_MS)
+    }
+
+    /// Begins a replay on a queue; answers its number.
+    pub(super) fn begin(&self, queue: &std::sync::Arc<Queue>) -> u64 {
+        let mut users = self.users.lock();
+        let known = users.iter().any(|user| std::ptr::eq(user.as_ptr(), std::sync::Arc::as_ptr(queue)));
+        if !known {
+            users.retain(|user| user.strong_count() > 0);
+            users.push(std::sync::Arc::downgrade(queue));
+        }
+        self.epoch.fetch_add(1, Ordering::AcqRel) + 1
+    }
+
+    /// Replays ever begun.
+    pub(super) fn epoch(&self) -> u64 {
+        self.epoch.load(Ordering::Acquire)
+    }
+
+    /// Replays known to be over.
+    pub(super) fn done(&self) -> u64 {
+        let slot = self.finished.slot();
+        slot.word.value.load(Ordering::Acquire).saturating_sub(slot.value)
+    }
+
+    pub(super) fn is_done(&self) -> bool {
+        self.finished.reached(self.epoch())
+    }
+
+    /// True after [`Signals::fail`].
+    pub(super) fn has_failed(&self) -> bool {
+        self.failed_slot().word.value.load(Ordering::Acquire) != 0
+    }
+
+    /// Stops every queue that waits for a lane of this graph. `fault` is what they say about it.
+    pub(super) fn fail(&self, fault: Option<&Fault>) {
+        if self.failed_slot().word.value.swap(1, Ordering::AcqRel) != 0 {
+            return;
+        }
+        let users: Vec<_> = self.users.lock().iter().filter_map(Weak::upgrade).collect();
+        if let Some(fault) = fault {
+            users.iter().for_each(|user| user.inherit(fault));
+        }
+        let epoch = self.epoch();
+        self.words.iter().for_each(|word| word.store(epoch));
+        self.wake();
+    }
+
+    /// Stores that replay `epoch` got to a word, and has those who wait for it look.
+    pub(super) fn release(&self, word: usize, epoch: u64) {
+        self.words[word].store(epoch);
+        self.wake();
+    }
+
+    /// The schedulers look at their waits again.
+    fn wake(&self) {
+        let users: Vec<_> = self.users.lock().iter().filter_map(Weak::upgrade).collect();
+        for user in users {
+            if let Err(e) = self.driver.sys.queue_kick("wake graph", user.id) {
+                log::debug!("graph: {e}");
+            }
+        }
+    }
+
+    /// Makes replays possible again; nothing of an earlier one is in any lane.
+    pub(super) fn recover(&self) {
+        let epoch = self.epoch();
+        self.finished.store(epoch);
+        self.failed_slot().word.value.store(0, Ordering::Release);
+    }
+}
+
+impl Drop for Signals {
+    fn drop(&mut self) {
+        if crate::fork::is_child() {
+            return;
+        }
+        let epoch = self.epoch();
+        let words = self.words.iter_mut().chain([&mut self.finished, &mut self.start]);
+        let slots =
+            words.filter_map(|word| word.0.take()).map(|slot| Slot { value: slot.value + epoch, ..slot });
+        for slot in slots.chain(self.failed.take()) {
+            let marks = self.driver.marks();
+            self.driver.slots.give(slot, (!marks.is_empty()).then_some(Until::Passed(marks)));
+        }
+    }
+}
