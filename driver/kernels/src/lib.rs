@@ -27,6 +27,7 @@ mod reduce;
 #[cfg(test)]
 mod reduce_tests;
 mod registry;
+mod scratch;
 mod simd;
 mod softmax;
 mod ternary;

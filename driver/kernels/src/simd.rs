@@ -57,6 +57,18 @@ fn probe() -> Level {
     Level::Baseline
 }
 
+/// Calls for a line of memory that will be read soon.
+#[inline(always)]
+pub fn prefetch(at: *const u8) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a hint; no address is wrong.
+    unsafe {
+        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(at.cast())
+    };
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = at;
+}
+
 /// A loop to compile for every level; `call` and what it calls must be `#[inline(always)]`.
 pub trait Task {
     /// What it results in.

@@ -2,8 +2,9 @@
 
 use std::arch::x86_64::*;
 
-use crate::matmul::micro::{Scheme, Target};
+use crate::matmul::micro::{Half, Scheme, Target};
 use crate::matmul::pack::{self, Operand};
+use crate::simd::prefetch;
 
 const ROWS: usize = 14;
 const COLUMNS: usize = 32;
@@ -37,6 +38,7 @@ impl Scheme for F32 {
     type Packed = f32;
     const ROWS: usize = ROWS;
     const COLUMNS: usize = COLUMNS;
+    const HALVES: bool = true;
 
     unsafe fn pack(
         from: &Operand,
@@ -60,6 +62,7 @@ impl Scheme for Bf16 {
     type Packed = u32;
     const ROWS: usize = ROWS;
     const COLUMNS: usize = COLUMNS;
+    const HALVES: bool = true;
     const FOLD: usize = 2;
 
     unsafe fn pack(
@@ -79,13 +82,14 @@ impl Scheme for Bf16 {
     }
 }
 
-#[target_feature(enable = "avx512f")]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl")]
 unsafe fn tile_f32<const R: usize, const V: usize>(
     steps: usize,
     mut a: *const f32,
     mut b: *const f32,
     to: Target<f32>,
 ) {
+    fetch::<R>(&to);
     let mut sums = [[_mm512_setzero_ps(); V]; R];
     for _ in 0..steps {
         // SAFETY: the panels hold ROWS and COLUMNS elements for this step.
@@ -105,13 +109,14 @@ unsafe fn tile_f32<const R: usize, const V: usize>(
     unsafe { finish(&sums, to) }
 }
 
-#[target_feature(enable = "avx512f,avx512bf16")]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
 unsafe fn tile_bf16<const R: usize, const V: usize>(
     steps: usize,
     mut a: *const u32,
     mut b: *const u32,
     to: Target<f32>,
 ) {
+    fetch::<R>(&to);
     let mut sums = [[_mm512_setzero_ps(); V]; R];
     for _ in 0..steps {
         // SAFETY: the panels hold ROWS and COLUMNS pairs for this step; a register of 16 pairs is as good an
@@ -133,6 +138,19 @@ unsafe fn tile_bf16<const R: usize, const V: usize>(
     unsafe { finish(&sums, to) }
 }
 
+/// Calls for the lines of the target while the sums are made.
+#[inline(always)]
+fn fetch<const R: usize>(to: &Target<f32>) {
+    if to.half.is_some() && !to.accumulate {
+        return;
+    }
+    for r in 0..R.min(to.rows) {
+        let row = to.base.wrapping_offset(r as isize * to.row);
+        prefetch(row.cast());
+        prefetch(row.wrapping_add(to.columns - 1).cast());
+    }
+}
+
 /// Scales the sums and writes those that exist.
 #[inline(always)]
 unsafe fn finish<const R: usize, const V: usize>(sums: &[[__m512; V]; R], to: Target<f32>) {
@@ -149,8 +167,33 @@ unsafe fn finish<const R: usize, const V: usize>(sums: &[[__m512; V]; R], to: Ta
                 let mask = ((1u32 << left) - 1) as u16;
                 let at = row.wrapping_add(16 * v);
                 let old = if to.accumulate { _mm512_maskz_loadu_ps(mask, at) } else { _mm512_setzero_ps() };
-                _mm512_mask_storeu_ps(at, mask, _mm512_fmadd_ps(s, alpha, old));
+                let new = _mm512_fmadd_ps(s, alpha, old);
+                match &to.half {
+                    None => _mm512_mask_storeu_ps(at, mask, new),
+                    Some(half) => {
+                        let at = half.base.offset(r as isize * half.row).wrapping_add(16 * v);
+                        _mm256_mask_storeu_epi16(at.cast(), mask, narrow(new, half));
+                    }
+                }
             }
         }
+    }
+}
+
+/// Rounds to 16 bits, to nearest, ties to even; a NaN stays one.
+#[inline(always)]
+unsafe fn narrow(v: __m512, half: &Half) -> __m256i {
+    // SAFETY: the callers have AVX-512.
+    unsafe {
+        if !half.brain {
+            return _mm512_cvtps_ph::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(v);
+        }
+        // The CPU's own conversion would flush denormals.
+        let bits = _mm512_castps_si512(v);
+        let odd = _mm512_and_si512(_mm512_srli_epi32::<16>(bits), _mm512_set1_epi32(1));
+        let rounded = _mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff)));
+        let quiet = _mm512_or_si512(bits, _mm512_set1_epi32(0x0040_0000));
+        let nan = _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(v, v);
+        _mm512_cvtepi32_epi16(_mm512_srli_epi32::<16>(_mm512_mask_mov_epi32(rounded, nan, quiet)))
     }
 }

@@ -1,19 +1,19 @@
 //! The loops around the micro-kernel: blocks of B stay in the last cache, blocks of A in the second, and a panel
 //! of B in the first.
 
-use std::cell::Cell;
-
 use rayon::prelude::*;
 
 use crate::Ctx;
-use crate::matmul::micro::{Scheme, Target};
+use crate::matmul::micro::{Half, Scheme, Target};
 use crate::matmul::pack::Operand;
+use crate::scratch::{Scratch, Store};
 
-/// Packed steps of a block: a panel of B is 32 KiB.
-const STEPS: usize = 256;
+/// Packed steps of a block: a panel of B is 64 KiB, a panel of A 28 KiB. Every block reads and writes the whole
+/// result, which for a large one is worse than panels that leave the first cache.
+const STEPS: usize = 512;
 /// Columns of a block of B.
 const COLUMNS: usize = 4096;
-/// Rows of a block of A: 224 KiB.
+/// Rows of a block of A: 448 KiB.
 const ROWS: usize = 224;
 /// Products from which on it pays to wake other threads.
 const PARALLEL: usize = 1 << 22;
@@ -30,50 +30,16 @@ pub struct Gemm<S: Scheme> {
     pub row: isize,
     pub alpha: S::Sum,
     pub accumulate: bool,
+    /// Where the result goes, `c` holding the sums until then.
+    pub half: Option<Half>,
 }
 
 // SAFETY: addresses of device memory; the loops below give each thread rows and columns of `c` of its own.
 unsafe impl<S: Scheme> Sync for Gemm<S> {}
 
-/// 64 bytes, aligned for whole vectors.
-#[derive(Clone, Copy)]
-#[repr(C, align(64))]
-struct Line([u64; 8]);
-
 thread_local! {
-    static PANELS_A: Cell<Vec<Line>> = const { Cell::new(Vec::new()) };
-    static PANELS_B: Cell<Vec<Line>> = const { Cell::new(Vec::new()) };
-}
-
-/// A thread's buffer for panels, kept from call to call. It is taken while in use: a thread that waits for
-/// others may begin another product.
-struct Panels<T> {
-    lines: Vec<Line>,
-    home: &'static std::thread::LocalKey<Cell<Vec<Line>>>,
-    elements: usize,
-    element: std::marker::PhantomData<T>,
-}
-
-impl<T: Copy> Panels<T> {
-    fn take(home: &'static std::thread::LocalKey<Cell<Vec<Line>>>, elements: usize) -> Self {
-        let mut lines = home.take();
-        let wanted = (elements * size_of::<T>()).div_ceil(64);
-        if lines.len() < wanted {
-            lines.resize(wanted, Line([0; 8]));
-        }
-        Self { lines, home, elements, element: std::marker::PhantomData }
-    }
-
-    fn slice(&mut self) -> &mut [T] {
-        // SAFETY: initialised memory of at least that size, aligned for every number.
-        unsafe { std::slice::from_raw_parts_mut(self.lines.as_mut_ptr().cast(), self.elements) }
-    }
-}
-
-impl<T> Drop for Panels<T> {
-    fn drop(&mut self) {
-        self.home.set(std::mem::take(&mut self.lines));
-    }
+    static PANELS_A: Store = const { Store::new() };
+    static PANELS_B: Store = const { Store::new() };
 }
 
 /// Part `i` of `parts` nearly equal parts of `0..total`.
@@ -82,6 +48,11 @@ fn part(i: usize, parts: usize, total: usize) -> std::ops::Range<usize> {
 }
 
 impl<S: Scheme> Gemm<S> {
+    /// Whether a product of `k` steps is made in one block: nobody reads `c` then.
+    pub fn in_one(k: usize) -> bool {
+        k <= STEPS * S::FOLD
+    }
+
     /// Computes it.
     ///
     /// # Safety
@@ -92,7 +63,7 @@ impl<S: Scheme> Gemm<S> {
         let threads = if parallel { rayon::current_num_threads() } else { 1 };
         let columns = self.n.min(COLUMNS).next_multiple_of(S::COLUMNS);
         let steps = self.k.div_ceil(S::FOLD).min(STEPS);
-        let mut buffer = Panels::<S::Packed>::take(&PANELS_B, columns * steps);
+        let mut buffer = Scratch::<S::Packed>::take(&PANELS_B, columns * steps);
         for first_column in (0..self.n).step_by(COLUMNS) {
             let n = COLUMNS.min(self.n - first_column);
             for first_step in (0..self.k).step_by(STEPS * S::FOLD) {
@@ -152,7 +123,7 @@ impl<S: Scheme> Block<'_, S> {
         let g = self.gemm;
         let steps = self.k.div_ceil(S::FOLD);
         let (a_panel, b_panel) = (S::ROWS * steps, S::COLUMNS * steps);
-        let mut buffer = Panels::<S::Packed>::take(&PANELS_A, rows.len() * a_panel);
+        let mut buffer = Scratch::<S::Packed>::take(&PANELS_A, rows.len() * a_panel);
         let a = buffer.slice();
         for (panel, i) in a.chunks_mut(a_panel).zip(rows.clone()) {
             let lines = (i * S::ROWS, S::ROWS.min(g.m - i * S::ROWS));
@@ -166,13 +137,16 @@ impl<S: Scheme> Block<'_, S> {
                 let row = i * S::ROWS;
                 // SAFETY: row and column exist in `c`; the panels hold `steps` steps; see `Gemm::run`.
                 unsafe {
+                    let last = self.step + self.k == g.k;
+                    let half = |h: Half| Half { base: h.base.offset(row as isize * h.row).add(column), ..h };
                     let to = Target {
-                        base: g.c.offset(row as isize * g.row).add(column),
+                        base: g.c.wrapping_offset(row as isize * g.row).wrapping_add(column),
                         row: g.row,
                         rows: S::ROWS.min(g.m - row),
                         columns: S::COLUMNS.min(self.n - j * S::COLUMNS),
                         alpha: g.alpha,
                         accumulate: g.accumulate || self.step > 0,
+                        half: g.half.filter(|_| last).map(half),
                     };
                     S::tile(steps, a.as_ptr(), b.as_ptr(), to);
                 }

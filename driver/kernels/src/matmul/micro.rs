@@ -5,6 +5,7 @@ use std::marker::PhantomData;
 use crate::arith::Arith;
 use crate::lane::Lane;
 use crate::matmul::pack::{self, Operand};
+use crate::scratch::Plain;
 use crate::simd::{Task, vectorize};
 
 /// Where a tile of the result goes: rows `row` elements apart, columns in sequence.
@@ -22,20 +23,40 @@ pub struct Target<L> {
     pub alpha: L,
     /// Whether the product is added to what is there.
     pub accumulate: bool,
+    /// Where the result goes instead, if it is that of the last steps and narrower than its sums.
+    pub half: Option<Half>,
 }
+
+/// Where a tile of 16-bit floats goes.
+#[derive(Clone, Copy)]
+pub struct Half {
+    /// Element (0, 0).
+    pub base: *mut u16,
+    /// Elements from one row to the next.
+    pub row: isize,
+    /// bfloat16; else float16.
+    pub brain: bool,
+}
+
+// SAFETY: an address of device memory; see `Tensor`.
+unsafe impl Send for Half {}
+// SAFETY: as above.
+unsafe impl Sync for Half {}
 
 /// A way to multiply: types, tile size and the micro-kernel.
 pub trait Scheme: Copy + Sync {
     /// Element of the result and of its sums.
     type Sum: Lane;
     /// Element of a packed panel.
-    type Packed: Copy + Default + Send + Sync;
+    type Packed: Plain + Default + Send + Sync;
     /// Rows of a tile.
     const ROWS: usize;
     /// Columns of a tile.
     const COLUMNS: usize;
     /// Steps along `k` that a packed element holds.
     const FOLD: usize = 1;
+    /// Whether `tile` obeys [`Target::half`].
+    const HALVES: bool = false;
 
     /// Packs lines of an operand.
     ///

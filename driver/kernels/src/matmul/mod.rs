@@ -16,14 +16,19 @@ use vinci_hw::args::{ArgsError, ArgsView, DType};
 use crate::arith::Arith;
 use crate::lane::{Lane, LaneKind, common_lane, join, lane_of};
 use crate::movement::copy_view;
+use crate::scratch::{Scratch, Store};
 use crate::simd::{Level, level};
 use crate::tile::{for_each, map};
 use crate::view::{Tensor, Walk};
 use crate::{Ctx, KernelFault};
 
 use blocked::Gemm;
-use micro::{Portable, Scheme};
+use micro::{Half, Portable, Scheme};
 use pack::Operand;
+
+thread_local! {
+    static SUMS: Store = const { Store::new() };
+}
 
 /// Tensors out `[.., m, n]`, a `[.., m, k]`, b `[.., k, n]` and perhaps c (as out); attributes alpha, beta,
 /// has_c: out = beta c + alpha a b. Any strides; sums in f32 for f16 and bf16.
@@ -82,8 +87,8 @@ struct Product {
 }
 
 impl Product {
-    /// Computes in `sum`, the element type of `S::Sum`: straight into an output of that type, else into a
-    /// buffer that is then cast.
+    /// Computes in `sum`, the element type of `S::Sum`: straight into an output of that type or of 16-bit floats,
+    /// else into a buffer that is then cast.
     fn run<S: Scheme>(
         mut self,
         ctx: &Ctx<'_>,
@@ -102,16 +107,21 @@ impl Product {
             if by_columns {
                 self.transpose();
             }
-            return self.compute(ctx, scheme, alpha, c.is_some());
+            return self.compute(ctx, scheme, alpha, c.is_some(), None);
         }
-        let mut buffer = vec![S::Sum::ZERO; self.out.count];
         let out = self.out;
-        self.out = dense(&out, sum, NonNull::from(&mut buffer[..]).cast());
+        let half = S::HALVES && matches!(out.dtype, DType::F16 | DType::BF16) && (column == 1 || self.n == 1);
+        let sums = if half && c.is_none() && Gemm::<S>::in_one(self.k) { 0 } else { out.count };
+        let mut buffer = Scratch::<S::Sum>::take(&SUMS, sums);
+        self.out = dense(&out, sum, NonNull::from(buffer.slice()).cast());
         if let Some(c) = &c {
             scale::<S::Sum>(ctx, &self.out, c, beta);
         }
+        if half && self.k > 0 {
+            return self.compute(ctx, scheme, alpha, c.is_some(), Some(out));
+        }
         let sums = self.out;
-        self.compute(ctx, scheme, alpha, c.is_some());
+        self.compute(ctx, scheme, alpha, c.is_some(), None);
         copy_view(ctx, &out, &sums);
     }
 
@@ -125,7 +135,7 @@ impl Product {
         std::mem::swap(&mut self.m, &mut self.n);
     }
 
-    fn compute<S: Scheme>(&self, ctx: &Ctx<'_>, _: S, alpha: f64, accumulate: bool) {
+    fn compute<S: Scheme>(&self, ctx: &Ctx<'_>, _: S, alpha: f64, accumulate: bool, half: Option<Tensor>) {
         if self.k == 0 {
             if !accumulate {
                 map::<S::Sum, 0>(ctx, &self.out, [], &|_, [], out| out.fill(S::Sum::ZERO));
@@ -133,6 +143,7 @@ impl Product {
             return;
         }
         let (walk_out, walk_a, walk_b) = (self.walk(&self.out), self.walk(&self.a), self.walk(&self.b));
+        let half = half.map(|t| (t, self.walk(&t)));
         let (rows, columns) = (self.batch, self.batch + 1);
         let batches = self.out.count / (self.m * self.n);
         let one = |ctx: &Ctx<'_>, i: usize| {
@@ -151,10 +162,20 @@ impl Product {
                     k: self.k,
                     a: operand(&self.a, &walk_a, rows, columns),
                     b: operand(&self.b, &walk_b, columns, rows),
-                    c: self.out.at(walk_out.offset(i)).cast(),
+                    c: self
+                        .out
+                        .base
+                        .as_ptr()
+                        .wrapping_offset(walk_out.offset(i) * size_of::<S::Sum>() as isize)
+                        .cast(),
                     row: self.out.strides[rows],
                     alpha: S::Sum::from_f64(alpha),
                     accumulate,
+                    half: half.as_ref().map(|(t, walk)| Half {
+                        base: t.at(walk.offset(i)).cast(),
+                        row: t.strides[rows],
+                        brain: t.dtype == DType::BF16,
+                    }),
                 };
                 gemm.run(ctx);
             }

@@ -6,6 +6,10 @@
 use vinci_hw::args::DType;
 
 use crate::lane::{Lane, TILE};
+use crate::simd::prefetch;
+
+/// Steps from the one that is read to the one that is called for.
+const AHEAD: usize = 24;
 
 /// One operand: lines along `m` or `n`, steps along `k`.
 #[derive(Clone, Copy)]
@@ -51,6 +55,13 @@ pub unsafe fn pack<L: Lane>(
     }
     if from.line.unsigned_abs() <= from.step.unsigned_abs() {
         for (s, out) in panel[..width * steps].chunks_exact_mut(width).enumerate() {
+            // Each step lies on a page of its own, where the CPU does not see the next one coming.
+            let ahead = step + (s + AHEAD).min(steps - 1);
+            // SAFETY: the caller's promise.
+            unsafe {
+                prefetch(from.at(line, ahead));
+                prefetch(from.at(line + lines - 1, ahead));
+            }
             // SAFETY: the caller's promise; one step of all lines.
             unsafe { load(from.at(line, step + s), from.line, &mut out[..lines]) };
         }
@@ -60,6 +71,11 @@ pub unsafe fn pack<L: Lane>(
     for first in (0..steps).step_by(TILE) {
         let n = TILE.min(steps - first);
         for l in 0..lines {
+            if from.step == 1 {
+                // SAFETY: the caller's promise.
+                let next = unsafe { from.at(line + (l + 1).min(lines - 1), step + first) };
+                (0..n * from.dtype.size()).step_by(64).for_each(|at| prefetch(next.wrapping_add(at)));
+            }
             // SAFETY: the caller's promise; some steps of one line.
             unsafe { load(from.at(line + l, step + first), from.step, &mut tile[..n]) };
             let column = panel[first * width + l..].iter_mut().step_by(width);

@@ -23,6 +23,18 @@ type Sgemm = unsafe extern "C" fn(
 /// How to get it.
 pub const MISSING: &str = "missing: apt-get install libopenblas0-pthread";
 
+/// Has OpenBLAS find out itself what the CPU can: a peer that an environment holds back to an older CPU's
+/// instructions would be no peer.
+///
+/// # Safety
+/// No other thread may run yet.
+pub unsafe fn prepare() {
+    for name in ["OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"] {
+        // SAFETY: the caller's promise.
+        unsafe { std::env::remove_var(name) };
+    }
+}
+
 /// cblas_sgemm.
 pub struct Blas {
     sgemm: Sgemm,

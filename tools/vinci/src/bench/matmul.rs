@@ -1,11 +1,13 @@
 //! Rows of matrix products: aclnnMatmul against OpenBLAS in float32 of the same size.
 
+use std::time::Instant;
+
 use anyhow::Result;
 use half::{bf16, f16};
 
 use super::acl::{Acl, Direction};
 use super::blas::{Blas, MISSING};
-use super::{Effort, Samples, seconds, turns};
+use super::{Effort, Samples, turns};
 
 /// aclDataType of a row.
 #[derive(Clone, Copy)]
@@ -43,20 +45,21 @@ pub fn measure(effort: Effort, n: usize, dtype: Type) -> Result<(Samples, String
         memory.push(device);
     }
     let flops = 2.0 * (n as f64).powi(3);
-    // A turn of a small size is several products.
-    let repeat = (2e10 / flops).clamp(1.0, 20.0) as usize;
-    let rate = |s: f64| flops * repeat as f64 / s / 1e9;
-    let ours = || {
-        let s = seconds(|| (0..repeat).try_for_each(|_| acl.matmul(tensors[0], tensors[1], tensors[2])))?;
-        Ok(rate(s))
+    let rate = |product: &mut dyn FnMut() -> Result<()>| {
+        let (start, mut products) = (Instant::now(), 0u32);
+        while products == 0 || start.elapsed() < effort.turn {
+            product()?;
+            products += 1;
+        }
+        Ok(flops * f64::from(products) / start.elapsed().as_secs_f64() / 1e9)
     };
+    let ours = || rate(&mut || acl.matmul(tensors[0], tensors[1], tensors[2]));
     let peer = blas.as_ref().map(|blas| {
         || {
-            let s = seconds(|| {
-                (0..repeat).for_each(|_| blas.product(n, &a, &b, &mut c));
+            rate(&mut || {
+                blas.product(n, &a, &b, &mut c);
                 Ok(())
-            })?;
-            Ok(rate(s))
+            })
         }
     });
     let samples = turns(effort, ours, peer)?;

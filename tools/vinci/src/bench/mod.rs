@@ -102,6 +102,10 @@ fn seconds(f: impl FnOnce() -> Result<()>) -> Result<f64> {
     Ok(start.elapsed().as_secs_f64())
 }
 
+/// Between two turns: the threads of some libraries, OpenBLAS among them, spin for a while after their work, on
+/// cores that the other needs.
+const REST: Duration = Duration::from_millis(150);
+
 /// Measures ours and the peer turn by turn, after one turn of each that does not count. A peer that is
 /// missing is measured as nothing.
 fn turns(
@@ -111,7 +115,10 @@ fn turns(
 ) -> Result<Samples> {
     let mut s = Samples { ours: Vec::new(), peer: Vec::new() };
     for turn in 0..=effort.turns {
-        let (a, b) = (ours()?, peer.as_mut().map(|p| p()).transpose()?);
+        let a = ours()?;
+        std::thread::sleep(REST);
+        let b = peer.as_mut().map(|p| p()).transpose()?;
+        std::thread::sleep(REST);
         if turn > 0 {
             s.ours.push(a);
             s.peer.extend(b);
@@ -125,6 +132,8 @@ pub fn run(args: &Args) -> Result<()> {
     if args.open_and_measure {
         return rows::open_and_measure();
     }
+    // SAFETY: the first thing that this process does.
+    unsafe { blas::prepare() };
     let effort = match args.quick {
         true => Effort { turns: 1, turn: Duration::from_millis(100) },
         false => Effort { turns: 7, turn: Duration::from_millis(500) },
