@@ -74,6 +74,23 @@ impl<T> Out<T> {
 /// A place for a result that is not null.
 pub struct Place<T>(NonNull<T>);
 
+impl<T: Copy> Place<T> {
+    /// What the program has stored there, for an argument that goes both ways.
+    pub fn get(&self) -> T {
+        // SAFETY: as in `put`; the program vouches that an argument of both ways holds a value.
+        unsafe { self.0.as_ptr().read_unaligned() }
+    }
+
+    /// Stores `values` one behind the other.
+    pub fn put_all(self, values: &[T]) {
+        for (at, value) in values.iter().enumerate() {
+            // SAFETY: the caller of the entry point vouches for room for as many values as it says there is, and
+            // no more are passed here.
+            unsafe { self.0.as_ptr().add(at).write_unaligned(*value) }
+        }
+    }
+}
+
 impl<T> Place<T> {
     pub fn put(self, value: T) {
         // SAFETY: the caller of the entry point vouches for it (see `Out`); no alignment is assumed.

@@ -15,7 +15,7 @@ use crate::code::{
     RT_SYSPARAMOPT_NOT_SET, Result, invalid,
 };
 use crate::handle::{Kind, Table};
-use crate::{device, stream};
+use crate::{capture, device, model, stream};
 
 pub static CONTEXTS: Table<Arc<Context>> = Table::new(Kind::Context);
 /// Primary contexts by device number.
@@ -137,6 +137,8 @@ pub fn release_primary(ordinal: i32, all: bool) -> Result<()> {
 /// Destroys a context with its streams, once their work is done.
 fn destroy(handle: Handle) -> Result<()> {
     let context = CONTEXTS.remove(handle)?;
+    capture::end_all(handle);
+    model::destroy_all(handle);
     stream::destroy_all(handle);
     drop(context);
     if CURRENT.get() == handle {

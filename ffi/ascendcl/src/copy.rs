@@ -6,7 +6,7 @@ use vinci::{DevicePtr, Rows, Stream};
 use crate::abi::{Address, Handle, In, Out, need_address};
 use crate::code::{Failure, INVALID_PARAM, RT_FEATURE_NOT_SUPPORT, Result, invalid, of_memory};
 use crate::memory::Location;
-use crate::{context, stream};
+use crate::{capture, context, stream};
 
 const HOST_TO_HOST: u32 = 0;
 const HOST_TO_DEVICE: u32 = 1;
@@ -102,11 +102,23 @@ fn copy_async(
     if !is_device(dst) && !is_device(src) {
         return Err(Failure::new(RT_FEATURE_NOT_SUPPORT, "a stream does not copy from host to host memory"));
     }
+    check_pageable(stream, [dst, src])?;
     stream.copy_async(dst, src, count as u64).map_err(of_memory)
+}
+
+/// A copy of pageable host memory waits for its end, which a capture may forbid.
+fn check_pageable(stream: &Stream, ends: [Addr; 2]) -> Result<()> {
+    let pageable =
+        |end| matches!(end, Addr::Host(pointer) if memory::lookup_host(pointer.as_ptr()).is_none());
+    if stream.is_recording() || !ends.into_iter().any(pageable) {
+        return Ok(());
+    }
+    capture::check_blocking_async()
 }
 
 fn copy(dst: Address, room: usize, src: Address, count: usize, kind: u32) -> Result<()> {
     let Some((dst, src)) = ends(dst, room, src, count, kind)? else { return Ok(()) };
+    capture::check_unsafe()?;
     memory::copy(dst, src, count as u64).map_err(of_memory)
 }
 
@@ -200,6 +212,7 @@ entry! {
         dst: Address, dst_pitch: usize, src: Address, src_pitch: usize, width: usize, height: usize, kind: u32,
     ) {
         let Some(p) = plane((dst, dst_pitch), (src, src_pitch), width, height, kind)? else { return Ok(()) };
+        capture::check_unsafe()?;
         memory::copy_2d(p.dst, dst_pitch as u64, p.src, src_pitch as u64, p.rows).map_err(of_memory)
     }
 
@@ -209,11 +222,13 @@ entry! {
     ) {
         let stream = stream::named(stream)?;
         let Some(p) = plane((dst, dst_pitch), (src, src_pitch), width, height, kind)? else { return Ok(()) };
+        check_pageable(&stream.stream, [p.dst, p.src])?;
         stream.stream.copy_2d_async(p.dst, dst_pitch as u64, p.src, src_pitch as u64, p.rows).map_err(of_memory)
     }
 
     fn aclrtMemset(address: Address, room: usize, value: i32, count: usize) {
         let Some(target) = fill_target(address, room, count)? else { return Ok(()) };
+        capture::check_unsafe()?;
         memory::memset(target, value as u8, count as u64).map_err(of_memory)
     }
 
@@ -224,6 +239,7 @@ entry! {
     }
 
     fn aclrtMemsetD32(address: Address, room: usize, value: u32, count: usize) {
+        capture::check_unsafe()?;
         fill_words((address, room), value, count, memory::copy)
     }
 

@@ -10,7 +10,7 @@ use vinci::{Device, Driver};
 use crate::abi::{Address, Out, Text};
 use crate::code::{Failure, INVALID_PARAM, RT_FEATURE_NOT_SUPPORT, RT_PARAM_INVALID, Result, invalid};
 use crate::context::{self, device};
-use crate::{exception, stream};
+use crate::{capture, exception, stream};
 
 /// Limits that programs set: device and kind of core to number of cores.
 static LIMITS: Mutex<Option<HashMap<(u32, u32), u32>>> = Mutex::new(None);
@@ -63,7 +63,8 @@ fn reset(device_id: i32, all: bool) -> Result<()> {
 
 fn synchronize(timeout: i32) -> Result<()> {
     let timeout = stream::timeout_ms(timeout)?;
-    let (_, context) = context::current()?;
+    let (handle, context) = context::current()?;
+    capture::check_none(handle)?;
     Ok(context.device.synchronize(timeout)?)
 }
 

@@ -1,16 +1,18 @@
 //! Events.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use vinci::{Clock, Event as RuntimeEvent, EventFlags, EventStatus};
+use vinci::{Clock, Event as RuntimeEvent, EventFlags, EventStatus, Notify};
 
 use crate::abi::{Handle, Out, need_address};
 use crate::code::{
     Failure, INVALID_PARAM, RT_EVENT_TIMESTAMP_INVALID, RT_EVENT_TIMESTAMP_REVERSAL, RT_FEATURE_NOT_SUPPORT,
-    Result, invalid,
+    RT_STREAM_NOT_CAPTURED, Result, invalid,
 };
 use crate::handle::{Kind, Table};
-use crate::{context, stream};
+use crate::stream::{self, Stream};
+use crate::{capture, context, device};
 
 pub static EVENTS: Table<Arc<Event>> = Table::new(Kind::Event);
 
@@ -20,6 +22,8 @@ const TIME_LINE: u32 = 0x08;
 const DEVICE_USE_ONLY: u32 = 0x10;
 const EXTERNAL: u32 = 0x20;
 const IPC: u32 = 0x40;
+const EXTERNAL_RECORD: u32 = 1;
+pub const EXTERNAL_WAIT: u32 = 1;
 /// Events that a device holds at most: what CANN's devices have.
 const MOST_EVENTS: usize = 65536;
 
@@ -39,6 +43,9 @@ pub struct Event {
     pub event: RuntimeEvent,
     flags: u32,
     origin: Origin,
+    /// Raised by records and lowered by resets, for an event made with ACL_EVENT_EXTERNAL: model instances wait
+    /// for it, whatever comes first.
+    flag: Option<Notify>,
 }
 
 impl Event {
@@ -51,6 +58,18 @@ impl Event {
             )));
         }
         Ok(())
+    }
+
+    /// Fails if the event cannot take part in the graph that `stream` records for. False if its records mean
+    /// nothing there.
+    fn check_recordable(&self, stream: &Stream) -> Result<bool> {
+        let captured = stream.stream.capture().is_some();
+        if captured != (self.origin == Origin::Extended) {
+            let text = "a stream that is captured takes events of aclrtCreateEventExWithFlag or with \
+                        ACL_EVENT_EXTERNAL, one that is bound to a model instance all others";
+            return Err(Failure::new(RT_FEATURE_NOT_SUPPORT, text));
+        }
+        Ok(self.flags & SYNC != 0)
     }
 
     fn check_not_extended(&self) -> Result<()> {
@@ -72,10 +91,11 @@ fn create(event: Out<Handle>, flags: u32, origin: Origin) -> Result<()> {
         let text = format!("flag {flags:#x}: ACL_EVENT_EXTERNAL and ACL_EVENT_IPC go with no other flag");
         return Err(Failure::new(INVALID_PARAM, text));
     }
-    context::current()?;
+    let (_, context) = context::current()?;
     let timing = flags & TIME_LINE != 0;
     let event = RuntimeEvent::new(EventFlags { timing })?;
-    place.put(EVENTS.insert(Arc::new(Event { event, flags, origin }))?);
+    let flag = if flags & EXTERNAL != 0 { Some(Notify::new(&context.device)?) } else { None };
+    place.put(EVENTS.insert(Arc::new(Event { event, flags, origin, flag }))?);
     Ok(())
 }
 
@@ -86,8 +106,53 @@ fn get(event: Handle) -> Result<Arc<Event>> {
 
 fn record(event: Handle, stream: Handle) -> Result<()> {
     let event = get(event)?;
-    stream::named(stream)?.stream.record(&event.event)?;
+    let stream = stream::named(stream)?;
+    if stream.stream.is_recording() {
+        return match &event.flag {
+            Some(flag) => Ok(stream.stream.record_notify(flag)?),
+            None if event.check_recordable(&stream)? => Ok(stream.stream.record(&event.event)?),
+            None => Ok(()),
+        };
+    }
+    stream.stream.record(&event.event)?;
+    if let Some(flag) = &event.flag {
+        stream.stream.record_notify(flag)?;
+    }
     Ok(())
+}
+
+/// Later work of a stream waits for an event.
+pub fn wait(handle: Handle, event: Handle, timeout: Option<Duration>) -> Result<()> {
+    let event = get(event)?;
+    event.check_sync()?;
+    let stream = stream::named(handle)?;
+    if stream.stream.is_recording() {
+        if let Some(flag) = &event.flag {
+            return Ok(stream.stream.wait_raised(flag)?);
+        }
+        event.check_recordable(&stream)?;
+    } else if event.event.is_captured() {
+        capture::check_not_default(handle)?;
+    }
+    Ok(stream.stream.wait(&event.event, timeout.or_else(device::wait_timeout))?)
+}
+
+/// A model instance waits for an event that is recorded outside of it.
+pub fn wait_external(handle: Handle, event: Handle, timeout: Option<Duration>) -> Result<()> {
+    let event = get(event)?;
+    event.check_sync()?;
+    let stream = captured(handle)?;
+    Ok(stream.stream.wait_external(&event.event, timeout.or_else(device::wait_timeout))?)
+}
+
+/// A stream that is being captured.
+fn captured(handle: Handle) -> Result<Arc<Stream>> {
+    let stream = stream::named(handle)?;
+    if stream.stream.capture().is_none() {
+        let text = format!("stream {handle:#x} is not being captured; only model instances have an outside");
+        return Err(Failure::new(RT_STREAM_NOT_CAPTURED, text));
+    }
+    Ok(stream)
 }
 
 fn synchronize(event: Handle, timeout: i32) -> Result<()> {
@@ -143,6 +208,10 @@ entry! {
         if flag > 1 {
             return Err(invalid(format!("flag {flag:#x} is not an ACL_EVENT_RECORD_ flag")));
         }
+        if flag == EXTERNAL_RECORD {
+            let event = get(event)?;
+            return Ok(captured(stream)?.stream.record_external(&event.event)?);
+        }
         record(event, stream)
     }
 
@@ -152,8 +221,16 @@ entry! {
         let event = get(event)?;
         event.check_not_extended()?;
         event.check_sync()?;
-        stream::named(stream)?;
-        event.event.reset()?;
+        let stream = stream::named(stream)?;
+        if let Some(flag) = &event.flag {
+            stream.stream.lower_notify(flag)?;
+        }
+        if !stream.stream.is_recording() {
+            event.event.reset()?;
+        } else if event.flag.is_none() {
+            let text = "only an event made with ACL_EVENT_EXTERNAL can be reset by a model instance";
+            return Err(Failure::new(RT_FEATURE_NOT_SUPPORT, text));
+        }
         Ok(())
     }
 

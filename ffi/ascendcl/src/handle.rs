@@ -28,10 +28,16 @@ pub enum Kind {
     MemPool,
     DataBuffer,
     AllocatorDesc,
+    Model,
+    ModelStream,
+    ModelTask,
+    TaskGroup,
+    Label,
+    LabelList,
 }
 
 impl Kind {
-    const ALL: [Kind; 8] = [
+    const ALL: [Kind; 14] = [
         Kind::Context,
         Kind::Stream,
         Kind::Event,
@@ -40,6 +46,12 @@ impl Kind {
         Kind::MemPool,
         Kind::DataBuffer,
         Kind::AllocatorDesc,
+        Kind::Model,
+        Kind::ModelStream,
+        Kind::ModelTask,
+        Kind::TaskGroup,
+        Kind::Label,
+        Kind::LabelList,
     ];
 
     fn name(self) -> &'static str {
@@ -52,6 +64,12 @@ impl Kind {
             Kind::MemPool => "a memory pool",
             Kind::DataBuffer => "a data buffer",
             Kind::AllocatorDesc => "a description of an allocator",
+            Kind::Model => "a model instance",
+            Kind::ModelStream => "a stream of a model instance",
+            Kind::ModelTask => "a task of a model instance",
+            Kind::TaskGroup => "a task group",
+            Kind::Label => "a label",
+            Kind::LabelList => "a list of labels",
         }
     }
 

@@ -9,7 +9,7 @@ use vinci::{Compare, DevicePtr, Reporter, StreamOptions};
 
 use crate::abi::{Address, Handle, In, Out, Text, need_address};
 use crate::code::{
-    Failure, INVALID_PARAM, RT_ADDR_UNALIGNED, RT_EVENT_SYNC_TIMEOUT, RT_STREAM_CONTEXT,
+    Failure, INVALID_PARAM, RT_ADDR_UNALIGNED, RT_EVENT_SYNC_TIMEOUT, RT_STREAM_CAPTURED, RT_STREAM_CONTEXT,
     RT_STREAM_SYNC_TIMEOUT, Result, invalid,
 };
 use crate::context::{self, Context};
@@ -39,6 +39,13 @@ pub struct Stream {
     pub reports: Mutex<Option<(u64, Reporter)>>,
     /// Whose thread runs host functions (aclrtSubscribeHostFunc).
     pub host_functions: Mutex<Option<(u64, Reporter)>>,
+}
+
+impl Stream {
+    /// The ACL_STREAM_ flags it was made with.
+    pub fn flags(&self) -> u32 {
+        self.flags
+    }
 }
 
 /// Makes a stream in a context; answers its handle.
@@ -100,6 +107,10 @@ fn destroy(handle: Handle, force: bool) -> Result<()> {
     let stream = named(handle)?;
     if context::CONTEXTS.get(stream.context)?.is_default(handle) {
         return Err(invalid("the default stream ends with its context"));
+    }
+    if stream.stream.capture().is_some() {
+        let text = format!("stream {handle:#x} is being captured; aclmdlRICaptureEnd comes first");
+        return Err(Failure::new(RT_STREAM_CAPTURED, text));
     }
     exception::stream_state(handle, exception::STREAM_DESTROYED);
     STREAMS.remove(handle)?;
@@ -201,18 +212,19 @@ entry! {
     }
 
     fn aclrtStreamWaitEvent(stream: Handle, event: Handle) {
-        wait_event(stream, event, None)
+        event::wait(stream, event, None)
     }
 
     fn aclrtStreamWaitEventWithTimeout(stream: Handle, event: Handle, timeout: i32) {
-        wait_event(stream, event, timeout_ms(timeout)?)
+        event::wait(stream, event, timeout_ms(timeout)?)
     }
 
     fn aclrtStreamWaitEventWithFlag(stream: Handle, event: Handle, timeout: u32, flag: u32) {
         if flag > 1 {
             return Err(invalid(format!("flag {flag:#x} is not an ACL_EVENT_WAIT_ flag")));
         }
-        wait_event(stream, event, (timeout != 0).then(|| Duration::from_millis(timeout.into())))
+        let timeout = (timeout != 0).then(|| Duration::from_millis(timeout.into()));
+        if flag == event::EXTERNAL_WAIT { event::wait_external(stream, event, timeout) } else { event::wait(stream, event, timeout) }
     }
 
     fn aclrtSetStreamFailureMode(stream: Handle, mode: u64) {
@@ -361,14 +373,6 @@ fn check_word(address: Address) -> Result<()> {
         return Err(Failure::new(RT_ADDR_UNALIGNED, format!("devAddr {address:#x} is not a multiple of 8")));
     }
     vinci::memory::check_range("value", DevicePtr(address as u64), 8).map_err(crate::code::of_memory)?;
-    Ok(())
-}
-
-fn wait_event(stream: Handle, event: Handle, timeout: Option<Duration>) -> Result<()> {
-    need_address(event, "event")?;
-    let event = event::EVENTS.get(event)?;
-    event.check_sync()?;
-    named(stream)?.stream.wait(&event.event, timeout.or_else(device::wait_timeout))?;
     Ok(())
 }
 

@@ -3,9 +3,8 @@
 
 use parking_lot::Mutex;
 
-use crate::abi::{Handle, Out, call_or};
+use crate::abi::call_or;
 use crate::code::{FEATURE_UNSUPPORTED, Failure};
-use crate::stream;
 
 /// Writes a warning about `name`, the first time.
 pub fn warn_once(name: &'static str, text: &str) {
@@ -29,23 +28,15 @@ macro_rules! unsupported {
 }
 
 unsupported! {
-    aclmdlFinalizeDump aclmdlInitDump aclmdlRIAbort aclmdlRIAddCondTask aclmdlRIBindStream aclmdlRIBuildBegin
-    aclmdlRIBuildEnd aclmdlRICaptureBegin aclmdlRICaptureEnd aclmdlRICaptureTaskGrpBegin
-    aclmdlRICaptureTaskGrpEnd aclmdlRICaptureTaskUpdateBegin aclmdlRICaptureTaskUpdateEnd
-    aclmdlRICaptureThreadExchangeMode aclmdlRICaptureToModelRIBegin aclmdlRICondHandleCreate
-    aclmdlRICondHandleGetCondPtr aclmdlRIDebugJsonPrint aclmdlRIDebugPrint aclmdlRIDestroy
-    aclmdlRIDestroyRegisterCallback aclmdlRIDestroyUnregisterCallback aclmdlRIEndTask aclmdlRIExecute
-    aclmdlRIExecuteAsync aclmdlRIGetId aclmdlRIGetName aclmdlRIGetStreams aclmdlRIGetTasksByStream
-    aclmdlRIKernelTaskGetAttribute aclmdlRISetName aclmdlRITaskDisable aclmdlRITaskGetParams
-    aclmdlRITaskGetSeqId aclmdlRITaskGetType aclmdlRITaskSetParams aclmdlRIUnbindStream aclmdlRIUpdate
-    aclmdlSetDump aclrtActiveStream aclrtAllocBuf aclrtAppendBufChain aclrtBinaryGetDevAddress
+    aclmdlFinalizeDump aclmdlInitDump aclmdlRIAddCondTask aclmdlRICaptureToModelRIBegin
+    aclmdlRICondHandleCreate aclmdlRICondHandleGetCondPtr aclmdlRIKernelTaskGetAttribute aclmdlRITaskGetParams
+    aclmdlRITaskSetParams aclmdlSetDump aclrtAllocBuf aclrtAppendBufChain aclrtBinaryGetDevAddress
     aclrtBinaryGetFunction aclrtBinaryGetFunctionByEntry aclrtBinaryGetGlobal aclrtBinaryLoad
     aclrtBinaryLoadFromData aclrtBinaryLoadFromFile aclrtBinarySetExceptionCallback aclrtBinaryUnLoad
     aclrtCacheLastTaskExtendInfo aclrtCacheLastTaskOpInfo aclrtCmoAsyncWithBarrier aclrtCmoAsyncWithDesc
     aclrtCmoGetDescSize aclrtCmoSetDesc aclrtCmoWaitBarrier aclrtCntNotifyCreate aclrtCntNotifyDestroy
-    aclrtCntNotifyGetId aclrtCntNotifyRecord aclrtCntNotifyReset aclrtCntNotifyWaitWithTimeout
-    aclrtCopyBufRef aclrtCreateLabel aclrtCreateLabelList aclrtDestroyBinary aclrtDestroyGroupInfo
-    aclrtDestroyLabel aclrtDestroyLabelList aclrtDeviceGetHostAtomicCapabilities aclrtDeviceGetLimit
+    aclrtCntNotifyGetId aclrtCntNotifyRecord aclrtCntNotifyReset aclrtCntNotifyWaitWithTimeout aclrtCopyBufRef
+    aclrtDestroyBinary aclrtDestroyGroupInfo aclrtDeviceGetHostAtomicCapabilities aclrtDeviceGetLimit
     aclrtDeviceGetP2PAtomicCapabilities aclrtDeviceL2CacheFlush aclrtDeviceSetLimit aclrtFreeBuf
     aclrtFunctionGetAvailDynUbufPerBlock aclrtFunctionGetBinary aclrtFunctionGetParamCount
     aclrtFunctionGetParamInfo aclrtGetAllGroupInfo aclrtGetBufChainNum aclrtGetBufData aclrtGetBufDataLen
@@ -69,11 +60,10 @@ unsupported! {
     aclrtNotifyImportByKey aclrtNotifySetImportPid aclrtNotifySetImportPidInterServer
     aclrtNpuClearFloatOverFlowStatus aclrtNpuGetFloatOverFlowStatus aclrtPersistentTaskClean aclrtProfTrace
     aclrtRandomNumAsync aclrtRegisterCpuFunc aclrtRepairError aclrtReserveMemAddressNoUCMemory
-    aclrtSetBufDataLen aclrtSetBufUserData aclrtSetDeviceTaskAbortCallback aclrtSetGroup aclrtSetLabel
-    aclrtSetMemcpyDesc aclrtSnapShotCallbackRegister aclrtSnapShotCallbackUnregister
-    aclrtSnapShotProcessBackup aclrtSnapShotProcessLock aclrtSnapShotProcessRestore
-    aclrtSnapShotProcessUnlock aclrtStreamStop aclrtSwitchLabelByIndex aclrtSwitchStream aclrtTaskUpdateAsync
-    aclrtUnuseStreamResInCurrentThread aclrtUseStreamResInCurrentThread
+    aclrtSetBufDataLen aclrtSetBufUserData aclrtSetDeviceTaskAbortCallback aclrtSetGroup aclrtSetMemcpyDesc
+    aclrtSnapShotCallbackRegister aclrtSnapShotCallbackUnregister aclrtSnapShotProcessBackup
+    aclrtSnapShotProcessLock aclrtSnapShotProcessRestore aclrtSnapShotProcessUnlock aclrtStreamStop
+    aclrtTaskUpdateAsync aclrtUnuseStreamResInCurrentThread aclrtUseStreamResInCurrentThread
 }
 
 #[unsafe(no_mangle)]
@@ -90,19 +80,4 @@ pub extern "C" fn aclrtCreateBinary() -> usize {
         warn_once("aclrtCreateBinary", "not supported");
         Err(Failure::new(FEATURE_UNSUPPORTED, "not supported in this version"))
     })
-}
-
-entry! {
-    /// No stream is ever being captured, and programs ask all the time.
-    fn aclmdlRICaptureGetInfo(stream: Handle, status: Out<u32>, model: Out<Handle>) {
-        const NONE: u32 = 0;
-        stream::named(stream)?;
-        if let Some(place) = status.maybe() {
-            place.put(NONE);
-        }
-        if let Some(place) = model.maybe() {
-            place.put(0);
-        }
-        Ok(())
-    }
 }

@@ -127,6 +127,11 @@ impl Event {
         self.0.flags
     }
 
+    /// True if it was recorded in a graph that is not complete.
+    pub fn is_captured(&self) -> bool {
+        self.mark().is_some()
+    }
+
     /// Where it stands. A fault of the stream it was recorded in is an error as long as it is pending.
     pub fn status(&self) -> Result<EventStatus> {
         fork::check()?;

@@ -245,6 +245,12 @@ impl Graph {
         Ok(())
     }
 
+    /// [`Graph::unbind`] for all streams.
+    pub fn unbind_all(&self) {
+        let sources: Vec<_> = self.0.state.lock().lanes.iter().map(|lane| lane.source.clone()).collect();
+        sources.into_iter().filter_map(|source| source.upgrade()).for_each(|source| source.release(&self.0));
+    }
+
     /// The lane of `stream` ends here.
     pub fn end_lane(&self, stream: &Stream) -> Result<()> {
         let op = "end lane";

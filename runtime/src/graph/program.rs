@@ -235,6 +235,14 @@ impl Inner {
 }
 
 impl Program {
+    /// Makes the entry of a task one that does nothing.
+    pub(super) fn leave_out(&mut self, lane: usize, at: usize) {
+        let track = &mut self.tracks[lane];
+        if let Some(entry) = track.places.get(at).copied().flatten() {
+            track.entries[entry as usize] = sqe::placeholder();
+        }
+    }
+
     pub(super) fn new(tracks: Vec<Track>, branches: Option<Branches>) -> Program {
         Program { tracks, steps: Vec::new(), branches }
     }

@@ -6,7 +6,7 @@ use parking_lot::Mutex;
 use vinci_hw::sqe::Sqe;
 
 use super::task::{Kind, Task};
-use super::{Inner, TaskGroup};
+use super::{Graph, Inner, TaskGroup};
 use crate::error::CaptureError;
 use crate::{Error, Result};
 
@@ -98,5 +98,39 @@ impl Inner {
                 state.blobs.give(blob, epoch);
             }
         }
+    }
+}
+
+impl Graph {
+    /// Leaves task `at` of lane `lane` out, from the next [`Graph::update`] on. Tasks that order lanes cannot be
+    /// left out.
+    pub fn disable(&self, lane: usize, at: usize) -> Result<()> {
+        let op = "disable task";
+        let mut state = self.0.state.lock();
+        let task = state.lanes.get_mut(lane).and_then(|lane| lane.tasks.get_mut(at));
+        let task = task.ok_or_else(|| {
+            Error::value(op, format!("graph {} has no task {at} in lane {lane}", self.0.id))
+        })?;
+        if !matches!(task.kind, Kind::Device) {
+            return Err(Error::NotSupported("a graph without a task that orders its lanes"));
+        }
+        task.off = true;
+        Ok(())
+    }
+
+    /// Puts [`Graph::disable`] into effect for later replays.
+    pub fn update(&self) -> Result<()> {
+        let mut state = self.0.state.lock();
+        let state = &mut *state;
+        let Some(program) = &mut state.program else {
+            let text = format!("graph {} is not complete", self.0.id);
+            return Err(Error::capture("update graph", CaptureError::GraphCaptured, text));
+        };
+        for (number, lane) in state.lanes.iter().enumerate() {
+            for (at, _) in lane.tasks.iter().enumerate().filter(|(_, task)| task.off) {
+                program.leave_out(number, at);
+            }
+        }
+        Ok(())
     }
 }

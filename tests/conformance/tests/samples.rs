@@ -23,6 +23,9 @@ const RUNTIME: &[&str] = &["acl_rt"];
 const ASCENDCL: &[&str] = &["ascendcl"];
 const OPERATORS: &[&str] = &["acl_rt", "opapi"];
 
+const MODEL: &[&str] = &["main.cpp", "../model_utils.cpp"];
+const MODEL_LIBRARIES: &[&str] = &["ascendcl", "nnopbase", "opapi"];
+
 /// Samples that must pass.
 const SAMPLES: &[Sample] = &[
     sample("0_quickstart/0_hello_cann", OPERATORS),
@@ -40,6 +43,18 @@ const SAMPLES: &[Sample] = &[
     },
     sample("1_basic_features/stream/3_stream_config_query", RUNTIME),
     sample("2_advanced_features/built_in_task/0_reduce_task", RUNTIME),
+    sample("2_advanced_features/label/0_simple_label", ASCENDCL),
+    Sample {
+        folder: "2_advanced_features/model_ri/0_simple_model",
+        sources: MODEL,
+        libraries: MODEL_LIBRARIES,
+    },
+    Sample {
+        folder: "2_advanced_features/model_ri/1_model_update",
+        sources: MODEL,
+        libraries: MODEL_LIBRARIES,
+    },
+    sample("2_advanced_features/model_ri/4_model_sync_external", ASCENDCL),
     sample("3_memory_advanced/allocator/0_custom_allocator", ASCENDCL),
     sample("4_reliability/overflow_detection/0_overflow_detection", ASCENDCL),
 ];
@@ -49,10 +64,6 @@ const MISSING: &[(&str, &str)] = &[
     ("2_advanced_features/built_in_task/1_random_num_task", "aclrtRandomNumAsync"),
     ("2_advanced_features/ipcevent/0_ipcevent", "two processes: IPC events"),
     ("2_advanced_features/ipcevent/1_ipcevent_multi_device", "two processes: IPC events"),
-    ("2_advanced_features/label/0_simple_label", "model instances (aclmdlRI) and labels"),
-    ("2_advanced_features/model_ri/0_simple_model", "model instances (aclmdlRI)"),
-    ("2_advanced_features/model_ri/1_model_update", "model instances (aclmdlRI)"),
-    ("2_advanced_features/model_ri/4_model_sync_external", "model instances (aclmdlRI)"),
     ("2_advanced_features/tdt_channel/0_simple_channel", "libacl_tdt_channel.so"),
     ("2_advanced_features/tdt_channel/1_channel_capacity", "libacl_tdt_channel.so"),
     ("2_advanced_features/tdt_queue/0_simple_queue", "libacl_tdt_queue.so"),
@@ -74,7 +85,7 @@ fn main() {
         return;
     };
     let root = if root.join("example").is_dir() { root.join("example") } else { root };
-    let workspace = Workspace::build(&["vinci-ascendcl", "vinci-acl-rt", "opapi"]);
+    let workspace = Workspace::build(&["vinci-ascendcl", "vinci-acl-rt", "opapi", "nnopbase"]);
     let mut rows: Vec<_> = SAMPLES.iter().map(|sample| attempt(&workspace, &root, sample)).collect();
     rows.extend(
         MISSING.iter().map(|(folder, what)| skipped(folder, &format!("not in this version: {what}"))),

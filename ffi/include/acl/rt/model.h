@@ -1,4 +1,5 @@
-/* Captured and built graphs of tasks (model runtime instances), and their dumps. */
+/* Model runtime instances: graphs of tasks, captured from streams or built on streams that are bound to them, and
+ * executed as often as one likes. Memory, events and notifies that tasks use must stay until then. */
 #ifndef VINCI_ACL_RT_MODEL_H
 #define VINCI_ACL_RT_MODEL_H
 
@@ -7,6 +8,10 @@
 
 #define ACL_MDLRI_DEBUG_JSON_PRINT_SUMMARY 0x0UL
 #define ACL_MDLRI_DEBUG_JSON_PRINT_VERBOSE 0x1UL
+
+/* aclmdlRIBindStream: the stream starts with the model, or when another activates it or switches to it. */
+#define ACL_MODEL_STREAM_FLAG_HEAD 0x00000000U
+#define ACL_MODEL_STREAM_FLAG_DEFAULT 0x7FFFFFFFU
 
 #ifdef __cplusplus
 extern "C" {
@@ -116,24 +121,42 @@ ACL_FUNC_VISIBILITY aclError aclmdlRITaskSetParams(aclmdlRITask task, aclmdlRITa
 ACL_FUNC_VISIBILITY aclError aclmdlRIKernelTaskGetAttribute(
     aclmdlRITask task, aclrtLaunchKernelAttrId attrId, aclrtLaunchKernelAttrValue *attrValue);
 ACL_FUNC_VISIBILITY aclError aclmdlRIUpdate(aclmdlRI modelRI);
+
+/* Leaves a task out, from the next aclmdlRIUpdate on. */
 ACL_FUNC_VISIBILITY aclError aclmdlRITaskDisable(aclmdlRITask task);
+
+/* Work for the stream, which is not the default one, is recorded from here to aclmdlRICaptureEnd. A stream that waits
+ * for an event recorded there is recorded too, and leads back by an event that the first one waits for. The mode says
+ * who may call what waits for the device meanwhile: nobody on any thread, others than this one, everybody. */
 ACL_FUNC_VISIBILITY aclError aclmdlRICaptureBegin(aclrtStream stream, aclmdlRICaptureMode mode);
 
-/* Whether a stream is being captured. It never is in this version. */
+/* Whether a stream is being captured, and into what. */
 ACL_FUNC_VISIBILITY aclError aclmdlRICaptureGetInfo(
     aclrtStream stream, aclmdlRICaptureStatus *status, aclmdlRI *modelRI);
 
+/* Unless the mode is RELAXED, on the thread that began. With an error the capture is over too. */
 ACL_FUNC_VISIBILITY aclError aclmdlRICaptureEnd(aclrtStream stream, aclmdlRI *modelRI);
 ACL_FUNC_VISIBILITY aclError aclmdlRIDebugPrint(aclmdlRI modelRI);
 ACL_FUNC_VISIBILITY aclError aclmdlRIDebugJsonPrint(aclmdlRI modelRI, const char *path, uint32_t flags);
+
+/* Sets what the calling thread allows itself and answers what that was; GLOBAL at first. */
 ACL_FUNC_VISIBILITY aclError aclmdlRICaptureThreadExchangeMode(aclmdlRICaptureMode *mode);
+
+/* In the order of the stream. Executions of one instance follow each other, whatever their streams. */
 ACL_FUNC_VISIBILITY aclError aclmdlRIExecuteAsync(aclmdlRI modelRI, aclrtStream stream);
+
+/* Of an instance that was built; waits for the end, `timeout` ms or for ever with -1. */
 ACL_FUNC_VISIBILITY aclError aclmdlRIExecute(aclmdlRI modelRI, int32_t timeout);
 ACL_FUNC_VISIBILITY aclError aclmdlRIDestroy(aclmdlRI modelRI);
+
+/* Tasks between Grp Begin and End can be exchanged for those between Update Begin and End, which are as many and of
+ * the same types and go to a stream that is not captured. The exchange is done in the order of that stream. */
 ACL_FUNC_VISIBILITY aclError aclmdlRICaptureTaskGrpBegin(aclrtStream stream);
 ACL_FUNC_VISIBILITY aclError aclmdlRICaptureTaskGrpEnd(aclrtStream stream, aclrtTaskGrp *handle);
 ACL_FUNC_VISIBILITY aclError aclmdlRICaptureTaskUpdateBegin(aclrtStream stream, aclrtTaskGrp handle);
 ACL_FUNC_VISIBILITY aclError aclmdlRICaptureTaskUpdateEnd(aclrtStream stream);
+
+/* Begin, bind streams made with ACL_STREAM_PERSISTENT, give them work, mark its end, end. */
 ACL_FUNC_VISIBILITY aclError aclmdlRIBuildBegin(aclmdlRI *modelRI, uint32_t flag);
 ACL_FUNC_VISIBILITY aclError aclmdlRIBindStream(aclmdlRI modelRI, aclrtStream stream, uint32_t flag);
 ACL_FUNC_VISIBILITY aclError aclmdlRIEndTask(aclmdlRI modelRI, aclrtStream stream);
@@ -148,6 +171,8 @@ ACL_FUNC_VISIBILITY aclError aclmdlRIDestroyUnregisterCallback(aclmdlRI modelRI,
 ACL_FUNC_VISIBILITY aclError aclmdlInitDump(void);
 ACL_FUNC_VISIBILITY aclError aclmdlSetDump(const char *dumpCfgPath);
 ACL_FUNC_VISIBILITY aclError aclmdlFinalizeDump(void);
+
+/* Asked twice: with no array for the number, with an array of that number for the list. */
 ACL_FUNC_VISIBILITY aclError aclmdlRIGetStreams(aclmdlRI modelRI, aclrtStream *streams, uint32_t *numStreams);
 ACL_FUNC_VISIBILITY aclError aclmdlRIGetTasksByStream(
     aclrtStream stream, aclmdlRITask *tasks, uint32_t *numTasks);

@@ -173,6 +173,9 @@ ACL_FUNC_VISIBILITY aclError aclrtUseStreamResInCurrentThread(aclrtStream stream
 ACL_FUNC_VISIBILITY aclError aclrtUnuseStreamResInCurrentThread(aclrtStream stream);
 ACL_FUNC_VISIBILITY aclError aclrtRegStreamStateCallback(
     const char *regName, aclrtStreamStateCallback callback, void *args);
+
+/* In model instances, between streams that are bound: starts another stream beside the rest of this one; or goes on
+ * with `trueStream` instead of the rest of this one, if two numbers in device memory compare. */
 ACL_FUNC_VISIBILITY aclError aclrtActiveStream(aclrtStream activeStream, aclrtStream stream);
 ACL_FUNC_VISIBILITY aclError aclrtSwitchStream(
     void *leftValue, aclrtCondition cond, void *rightValue, aclrtCompareDataType dataType,

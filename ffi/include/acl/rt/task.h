@@ -104,6 +104,8 @@ typedef struct {
     aclrtUpdateTaskAttrVal val;
 } aclrtTaskUpdateInfo;
 
+/* Labels are places in streams that are bound to a model instance; each is set once. A switch goes on at the label
+ * that the 32-bit number at `ptr` says, or the last; the rest of its own stream is left out. */
 ACL_FUNC_VISIBILITY aclError aclrtCreateLabel(aclrtLabel *label);
 ACL_FUNC_VISIBILITY aclError aclrtSetLabel(aclrtLabel label, aclrtStream stream);
 ACL_FUNC_VISIBILITY aclError aclrtDestroyLabel(aclrtLabel label);
