@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::ffi::{CString, c_char};
 
 use crate::abi::call;
-use crate::code::{Failure, INVALID_PARAM, REPEAT_INITIALIZE};
+use crate::code::{Failure, INVALID_PARAM};
 
 /// Sentences that a thread keeps until it asks; older ones go first.
 const KEPT: usize = 16;
@@ -15,16 +15,6 @@ thread_local! {
     static RECENT: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
     /// What the last `aclGetRecentErrMsg` answered: its pointer is good until the next.
     static ANSWERED: RefCell<CString> = RefCell::new(CString::default());
-}
-
-/// Keeps a failure of the entry point `name` for the calling thread; answers its code.
-pub fn report(name: &str, failure: Failure) -> i32 {
-    let Failure { code, text } = failure;
-    // A second aclInit is not a fault of the program: CANN documents that it may be ignored.
-    if code != REPEAT_INITIALIZE {
-        set(code, format!("EZ9999: {name} returns {code}: {text}"));
-    }
-    code
 }
 
 /// Makes `code` the thread's last error and `text` its latest sentence.

@@ -11,21 +11,19 @@
 #![deny(unsafe_op_in_unsafe_fn)]
 
 #[macro_use]
-mod abi;
+extern crate vinci_abi;
+
 mod allocator;
 mod base;
 mod callback;
 mod capture;
-mod code;
 mod context;
 mod copy;
 mod device;
 mod error;
 mod event;
 mod exception;
-mod handle;
 mod host;
-mod journal;
 mod label;
 mod link;
 mod memory;
@@ -38,3 +36,5 @@ mod stream;
 mod system;
 mod unsupported;
 mod vmm;
+
+use vinci_abi::{abi, code, handle};

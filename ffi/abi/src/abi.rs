@@ -4,8 +4,7 @@ use std::ffi::{CStr, c_char};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
 
-use crate::code::{Failure, INTERNAL_ERROR, INVALID_PARAM, RT_DRV_INTERNAL_ERROR, Result};
-use crate::error;
+use crate::code::{Failure, INTERNAL_ERROR, INVALID_PARAM, REPEAT_INITIALIZE, RT_DRV_INTERNAL_ERROR, Result};
 
 /// A handle as it comes in: a number of pointer size that is looked up and never followed.
 pub type Handle = usize;
@@ -13,6 +12,7 @@ pub type Handle = usize;
 pub type Address = usize;
 
 /// Declares entry points that return `aclError`. The body is a block of type [`Result<()>`].
+#[macro_export]
 macro_rules! entry {
     ($($(#[$attr:meta])* fn $name:ident($($arg:ident: $ty:ty),* $(,)?) $body:block)*) => {$(
         $(#[$attr])*
@@ -28,12 +28,12 @@ pub fn call(name: &'static str, body: impl FnOnce() -> Result<()>) -> i32 {
     crate::journal::start();
     // Locks may be held for ever in a child, so nothing may be touched there.
     if vinci::is_forked_child() {
-        return error::report(name, Failure::new(RT_DRV_INTERNAL_ERROR, vinci::Error::Forked.to_string()));
+        return report(name, Failure::new(RT_DRV_INTERNAL_ERROR, vinci::Error::Forked.to_string()));
     }
     match catch_unwind(AssertUnwindSafe(body)) {
         Ok(Ok(())) => 0,
-        Ok(Err(failure)) => error::report(name, failure),
-        Err(panic) => error::report(name, Failure::new(INTERNAL_ERROR, panic_text(panic.as_ref()))),
+        Ok(Err(failure)) => report(name, failure),
+        Err(panic) => report(name, Failure::new(INTERNAL_ERROR, panic_text(panic.as_ref()))),
     }
 }
 
@@ -42,6 +42,22 @@ pub fn call_or<T>(name: &'static str, fallback: T, body: impl FnOnce() -> Result
     let mut result = None;
     call(name, || body().map(|value| result = Some(value)));
     result.unwrap_or(fallback)
+}
+
+unsafe extern "C" {
+    /// Of libascendcl.so: makes a code and a sentence the calling thread's last.
+    safe fn vinci_set_error(code: i32, text: *const u8, len: usize);
+}
+
+/// Keeps a failure of the entry point `name` for the calling thread; answers its code.
+pub fn report(name: &str, failure: Failure) -> i32 {
+    let Failure { code, text } = failure;
+    // A second aclInit is not a fault of the program: CANN documents that it may be ignored.
+    if code != REPEAT_INITIALIZE {
+        let text = format!("EZ9999: {name} returns {code}: {text}");
+        vinci_set_error(code, text.as_ptr(), text.len());
+    }
+    code
 }
 
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
@@ -92,6 +108,7 @@ impl<T: Copy> Place<T> {
 }
 
 impl<T> Place<T> {
+    /// Stores the result.
     pub fn put(self, value: T) {
         // SAFETY: the caller of the entry point vouches for it (see `Out`); no alignment is assumed.
         unsafe { self.0.as_ptr().write_unaligned(value) }
@@ -129,10 +146,12 @@ impl<T: Copy> In<T> {
 pub struct Text(*const c_char);
 
 impl Text {
+    /// The text.
     pub fn need(self, name: &str) -> Result<String> {
         self.maybe().ok_or_else(|| null(name))
     }
 
+    /// As [`Text::need`], where null is allowed.
     pub fn maybe(self) -> Option<String> {
         // SAFETY: the caller of the entry point vouches that it is null or a zero-terminated text.
         (!self.0.is_null()).then(|| unsafe { CStr::from_ptr(self.0) }.to_string_lossy().into_owned())
@@ -186,7 +205,7 @@ mod tests {
     #[test]
     fn a_panic_becomes_a_code_and_a_sentence() {
         assert_eq!(test_panics(7), INTERNAL_ERROR);
-        assert!(error::recent().unwrap().contains("value 7"));
+        assert!(crate::testing::RECENT.with(|r| r.borrow().contains("value 7")));
     }
 
     #[test]

@@ -16,67 +16,57 @@ const GENERATION_BITS: u32 = 24;
 const CHUNK: usize = 256;
 const CHUNKS: usize = 4096;
 
-/// What a handle can name.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[repr(u8)]
-pub enum Kind {
-    Context = 1,
-    Stream,
-    Event,
-    Notify,
-    PhysicalMemory,
-    MemPool,
-    DataBuffer,
-    AllocatorDesc,
-    Model,
-    ModelStream,
-    ModelTask,
-    TaskGroup,
-    Label,
-    LabelList,
+macro_rules! kinds {
+    ($($kind:ident $name:literal),* $(,)?) => {
+        /// What a handle can name.
+        #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+        #[repr(u8)]
+        pub enum Kind {
+            $(#[doc = $name] $kind,)*
+        }
+
+        impl Kind {
+            const ALL: &[Kind] = &[$(Kind::$kind),*];
+
+            fn name(self) -> &'static str {
+                match self {
+                    $(Kind::$kind => $name,)*
+                }
+            }
+        }
+    };
+}
+
+kinds! {
+    Context "a context",
+    Stream "a stream",
+    Event "an event",
+    Notify "a notify",
+    PhysicalMemory "physical memory",
+    MemPool "a memory pool",
+    DataBuffer "a data buffer",
+    AllocatorDesc "a description of an allocator",
+    Model "a model instance",
+    ModelStream "a stream of a model instance",
+    ModelTask "a task of a model instance",
+    TaskGroup "a task group",
+    Label "a label",
+    LabelList "a list of labels",
+    DataItem "a data item",
+    Dataset "a dataset",
+    Channel "a channel",
+    QueueAttr "attributes of a queue",
+    QueueRoute "a route between queues",
+    QueueRouteList "a list of routes",
+    QueueRouteQuery "a question about routes",
+    QueueBuffer "a buffer of a queue",
 }
 
 impl Kind {
-    const ALL: [Kind; 14] = [
-        Kind::Context,
-        Kind::Stream,
-        Kind::Event,
-        Kind::Notify,
-        Kind::PhysicalMemory,
-        Kind::MemPool,
-        Kind::DataBuffer,
-        Kind::AllocatorDesc,
-        Kind::Model,
-        Kind::ModelStream,
-        Kind::ModelTask,
-        Kind::TaskGroup,
-        Kind::Label,
-        Kind::LabelList,
-    ];
-
-    fn name(self) -> &'static str {
-        match self {
-            Kind::Context => "a context",
-            Kind::Stream => "a stream",
-            Kind::Event => "an event",
-            Kind::Notify => "a notify",
-            Kind::PhysicalMemory => "physical memory",
-            Kind::MemPool => "a memory pool",
-            Kind::DataBuffer => "a data buffer",
-            Kind::AllocatorDesc => "a description of an allocator",
-            Kind::Model => "a model instance",
-            Kind::ModelStream => "a stream of a model instance",
-            Kind::ModelTask => "a task of a model instance",
-            Kind::TaskGroup => "a task group",
-            Kind::Label => "a label",
-            Kind::LabelList => "a list of labels",
-        }
-    }
-
     fn of(handle: usize) -> Option<Kind> {
         let handle = handle as u64;
         let number = (handle >> (INDEX_BITS + GENERATION_BITS)) & 0xff;
-        Kind::ALL.into_iter().find(|kind| handle >> 56 == TAG && *kind as u64 == number)
+        Kind::ALL.iter().copied().find(|kind| handle >> 56 == TAG && *kind as u64 == number)
     }
 }
 
@@ -101,6 +91,7 @@ pub struct Table<T> {
 }
 
 impl<T: Clone> Table<T> {
+    /// An empty table.
     pub const fn new(kind: Kind) -> Table<T> {
         let free = Mutex::new(Free { indices: Vec::new(), never_used: 0 });
         Table { kind, chunks: [const { OnceLock::new() }; CHUNKS], free }

@@ -1,18 +1,23 @@
-//! The error codes of CANN that this library returns, and how the runtime's errors become them.
+//! The error codes of CANN that these libraries return, and how the runtime's errors become them.
 
 use vinci::{CaptureError, Error, FaultCause};
 
 /// Why a call failed: CANN's code and a sentence.
 #[derive(Debug)]
 pub struct Failure {
+    /// For the program.
     pub code: i32,
+    /// For who reads the log.
     pub text: String,
 }
 
+/// What an entry point's body answers.
 pub type Result<T> = std::result::Result<T, Failure>;
 
 macro_rules! codes {
-    ($($name:ident = $value:literal),* $(,)?) => { $(pub const $name: i32 = $value;)* };
+    ($($name:ident = $value:literal),* $(,)?) => {
+        $(#[doc = concat!("`ACL_ERROR_", stringify!($name), "`")] pub const $name: i32 = $value;)*
+    };
 }
 
 codes! {
@@ -20,9 +25,11 @@ codes! {
     REPEAT_INITIALIZE = 100002,
     INVALID_FILE = 100003,
     PARSE_FILE = 100006,
+    INVALID_QUEUE_ID = 100032,
     REPEAT_FINALIZE = 100037,
     FEATURE_UNSUPPORTED = 200006,
     INTERNAL_ERROR = 500000,
+    FAILURE = 500001,
     RT_PARAM_INVALID = 107000,
     RT_INVALID_DEVICEID = 107001,
     RT_CONTEXT_NULL = 107002,
@@ -61,6 +68,8 @@ codes! {
     RT_MEMORY_ALLOCATION = 207001,
     RT_NO_DEVICE = 207004,
     RT_NO_PERMISSION = 207006,
+    RT_QUEUE_EMPTY = 207013,
+    RT_QUEUE_FULL = 207014,
     RT_TS_ERROR = 507001,
     RT_STREAM_NOT_COMPLETE = 507004,
     RT_MODEL_EXECUTE = 507011,
@@ -79,6 +88,7 @@ codes! {
 }
 
 impl Failure {
+    /// A code and a sentence.
     pub fn new(code: i32, text: impl Into<String>) -> Failure {
         Failure { code, text: text.into() }
     }
