@@ -23,6 +23,7 @@ mod loss;
 mod math;
 mod matmul;
 mod movement;
+mod random;
 mod reduce;
 #[cfg(test)]
 mod reduce_tests;

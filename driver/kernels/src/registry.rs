@@ -11,7 +11,7 @@ use crate::elementwise::{
 };
 use crate::unary::{self as one};
 use crate::{
-    CoreType, Ctx, Kernel, KernelFault, Work, cost, loss, matmul, movement, reduce, softmax, ternary,
+    CoreType, Ctx, Kernel, KernelFault, Work, cost, loss, matmul, movement, random, reduce, softmax, ternary,
 };
 
 type Estimate = fn(&ArgsView<'_>) -> Result<Work, ArgsError>;
@@ -124,4 +124,10 @@ pub static KERNELS: &[Kernel] = &[
     k("fill", Aiv, one_op, movement::fill),
     k("arange", Aiv, one_op, movement::arange),
     k("cat", Aiv, one_op, movement::cat),
+
+    // Random numbers.
+    k("random_uniform", Aiv, many_ops, random::uniform),
+    k("random_normal", Aiv, many_ops, random::normal),
+    k("random_truncated_normal", Aiv, many_ops, random::truncated_normal),
+    k("random_bits", Aiv, many_ops, random::bits),
 ];

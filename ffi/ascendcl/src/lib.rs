@@ -31,6 +31,7 @@ mod model;
 mod model_task;
 mod notify;
 mod pool;
+mod random;
 mod reduce;
 mod stream;
 mod system;

@@ -59,7 +59,7 @@ unsupported! {
     aclrtMemcpyToSymbol aclrtMemcpyToSymbolAsync aclrtNotifyBatchReset aclrtNotifyGetExportKey
     aclrtNotifyImportByKey aclrtNotifySetImportPid aclrtNotifySetImportPidInterServer
     aclrtNpuClearFloatOverFlowStatus aclrtNpuGetFloatOverFlowStatus aclrtPersistentTaskClean aclrtProfTrace
-    aclrtRandomNumAsync aclrtRegisterCpuFunc aclrtRepairError aclrtReserveMemAddressNoUCMemory
+    aclrtRegisterCpuFunc aclrtRepairError aclrtReserveMemAddressNoUCMemory
     aclrtSetBufDataLen aclrtSetBufUserData aclrtSetDeviceTaskAbortCallback aclrtSetGroup aclrtSetMemcpyDesc
     aclrtSnapShotCallbackRegister aclrtSnapShotCallbackUnregister aclrtSnapShotProcessBackup
     aclrtSnapShotProcessLock aclrtSnapShotProcessRestore aclrtSnapShotProcessUnlock aclrtStreamStop

@@ -43,6 +43,7 @@ const SAMPLES: &[Sample] = &[
     },
     sample("1_basic_features/stream/3_stream_config_query", RUNTIME),
     sample("2_advanced_features/built_in_task/0_reduce_task", RUNTIME),
+    sample("2_advanced_features/built_in_task/1_random_num_task", RUNTIME),
     sample("2_advanced_features/label/0_simple_label", ASCENDCL),
     Sample {
         folder: "2_advanced_features/model_ri/0_simple_model",
@@ -61,7 +62,6 @@ const SAMPLES: &[Sample] = &[
 
 /// Samples without a kernel whose libraries or functions Vinci lacks, and what is lacking.
 const MISSING: &[(&str, &str)] = &[
-    ("2_advanced_features/built_in_task/1_random_num_task", "aclrtRandomNumAsync"),
     ("2_advanced_features/ipcevent/0_ipcevent", "two processes: IPC events"),
     ("2_advanced_features/ipcevent/1_ipcevent_multi_device", "two processes: IPC events"),
     ("2_advanced_features/tdt_channel/0_simple_channel", "libacl_tdt_channel.so"),

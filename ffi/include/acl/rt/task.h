@@ -122,6 +122,9 @@ ACL_FUNC_VISIBILITY aclError aclrtCmoGetDescSize(size_t *size);
 ACL_FUNC_VISIBILITY aclError aclrtCmoSetDesc(void *cmoDesc, void *src, size_t size);
 ACL_FUNC_VISIBILITY aclError aclrtCmoAsyncWithDesc(
     void *cmoDesc, aclrtCmoType cmoType, aclrtStream stream, const void *reserve);
+
+/* Philox4x32-10 under `randomSeed`, from block number `*randomCounterAddr` (16 bytes) on. A dropout mask has a bit per
+ * number, 0 with probability `dropoutRation`. Parameters with `isAddr` are read from device memory. */
 ACL_FUNC_VISIBILITY aclError aclrtRandomNumAsync(
     const aclrtRandomNumTaskInfo *taskInfo, const aclrtStream stream, void *reserve);
 ACL_FUNC_VISIBILITY aclError aclrtTaskUpdateAsync(
