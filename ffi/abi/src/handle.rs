@@ -63,10 +63,15 @@ kinds! {
 }
 
 impl Kind {
+    /// In a handle; 0 is none.
+    fn number(self) -> u64 {
+        self as u64 + 1
+    }
+
     fn of(handle: usize) -> Option<Kind> {
         let handle = handle as u64;
         let number = (handle >> (INDEX_BITS + GENERATION_BITS)) & 0xff;
-        Kind::ALL.iter().copied().find(|kind| handle >> 56 == TAG && *kind as u64 == number)
+        Kind::ALL.iter().copied().find(|kind| handle >> 56 == TAG && kind.number() == number)
     }
 }
 
@@ -168,14 +173,14 @@ impl<T: Clone> Table<T> {
     }
 
     fn pack(&self, index: u32, generation: u32) -> usize {
-        let kind = (self.kind as u64) << (INDEX_BITS + GENERATION_BITS);
+        let kind = self.kind.number() << (INDEX_BITS + GENERATION_BITS);
         (TAG << 56 | kind | u64::from(generation) << INDEX_BITS | u64::from(index)) as usize
     }
 
     #[inline]
     fn slot(&self, handle: usize) -> Option<(&RwLock<Slot<T>>, u32, u32)> {
         let bits = handle as u64;
-        if bits >> (INDEX_BITS + GENERATION_BITS) != TAG << 8 | self.kind as u64 {
+        if bits >> (INDEX_BITS + GENERATION_BITS) != TAG << 8 | self.kind.number() {
             return None;
         }
         let index = (bits & ((1 << INDEX_BITS) - 1)) as usize;

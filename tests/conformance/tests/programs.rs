@@ -6,10 +6,25 @@ use std::{fs, process};
 
 use conformance::{Row, Workspace, compile, report, run};
 
+/// Libraries beside libascendcl.so: the package, the library, its header in `acl/`, the program over it.
+const OTHERS: &[(&str, &str, &str, &str)] = &[
+    ("vinci-acl-tdt-channel", "acl_tdt_channel", "acl_tdt.h", "tdt"),
+    ("vinci-acl-tdt-queue", "acl_tdt_queue", "acl_tdt_queue.h", "tdt"),
+];
+
 fn main() {
-    let workspace = Workspace::build(&["vinci-ascendcl", "vinci-acl-rt"]);
+    let packages: Vec<_> =
+        ["vinci-ascendcl", "vinci-acl-rt"].into_iter().chain(OTHERS.iter().map(|other| other.0)).collect();
+    let workspace = Workspace::build(&packages);
     let mut rows = headers(&workspace);
-    rows.push(symbols(&workspace));
+    let acl = workspace.include.join("acl");
+    let mut files =
+        vec![acl.join("acl_base_rt.h"), acl.join("acl_rt_allocator.h"), acl.join("acl_rt_memory_soma.h")];
+    collect(&acl.join("rt"), &mut files);
+    rows.push(symbols(&workspace, &files, &["ascendcl", "acl_rt"]));
+    for (_, library, header, _) in OTHERS {
+        rows.push(symbols(&workspace, &[acl.join(header)], &[library]));
+    }
     for source in sources(&workspace) {
         rows.push(program(&workspace, &source, "ascendcl"));
     }
@@ -49,7 +64,9 @@ fn program(workspace: &Workspace, source: &Path, library: &str) -> Row {
     let mut compiler = workspace.compiler(source);
     compiler.args(["-std=gnu11", "-O1", "-g", "-Wall", "-Wextra", "-Werror", "-pthread", "-o"]);
     compiler.arg(&binary).arg(source);
-    workspace.link(&mut compiler, &[library, "dl", "m"]);
+    let others = OTHERS.iter().filter(|other| other.3 == stem).map(|other| other.1);
+    let libraries: Vec<_> = others.chain([library, "dl", "m"]).collect();
+    workspace.link(&mut compiler, &libraries);
     if let Some(text) = compile(compiler).expect("a C compiler runs") {
         return row(name, Some(format!("does not build:\n{text}")), String::new(), Duration::ZERO);
     }
@@ -100,17 +117,14 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
     }
 }
 
-/// Every function that acl/acl.h declares is in both libraries: a program that names them all links and loads.
-fn symbols(workspace: &Workspace) -> Row {
-    let acl = workspace.include.join("acl");
-    let mut files =
-        vec![acl.join("acl_base_rt.h"), acl.join("acl_rt_allocator.h"), acl.join("acl_rt_memory_soma.h")];
-    collect(&acl.join("rt"), &mut files);
-    let mut source =
-        String::from("#include \"acl/acl.h\"\n#include \"acl/acl_rt_memory_soma.h\"\nint main(void) {\n");
-    source.push_str("    volatile void *p;\n");
+/// Every function that the headers declare is in each of the libraries: a program that names them all links and
+/// loads.
+fn symbols(workspace: &Workspace, headers: &[PathBuf], libraries: &[&str]) -> Row {
+    let includes = headers.iter().map(|header| format!("#include \"{}\"\n", header.display()));
+    let mut source: String = ["#include \"acl/acl.h\"\n".to_owned()].into_iter().chain(includes).collect();
+    source.push_str("int main(void) {\n    volatile void *p;\n");
     let mut count = 0;
-    for file in files {
+    for file in headers {
         let text = fs::read_to_string(file).expect("a header can be read");
         for declaration in text.split("\nACL_FUNC_VISIBILITY ").skip(1) {
             let head = declaration.split('(').next().unwrap_or_default();
@@ -120,16 +134,16 @@ fn symbols(workspace: &Workspace) -> Row {
         }
     }
     source.push_str("    (void)p;\n    return 0;\n}\n");
-    let path = workspace.scratch.join("symbols.c");
+    let path = workspace.scratch.join(format!("symbols-{}.c", libraries[0]));
     fs::write(&path, source).expect("the target folder can be written");
     let mut failure = None;
-    for library in ["ascendcl", "acl_rt"] {
+    for library in libraries {
         let binary = workspace.scratch.join(format!("symbols-{library}"));
         let mut compiler = workspace.compiler(&path);
         compiler.args(["-w", "-Wl,-z,now", "-o"]).arg(&binary).arg(&path);
-        workspace.link(&mut compiler, &[library]);
+        workspace.link(&mut compiler, &[library, "ascendcl"]);
         failure = failure.or(compile(compiler).expect("a C compiler runs"));
         failure = failure.or_else(|| run(workspace.command(&binary)).expect("the program runs").failure);
     }
-    row("symbols of both libraries".into(), failure, format!("{count} functions"), Duration::ZERO)
+    row(format!("symbols of {}", libraries.join(", ")), failure, format!("{count} functions"), Duration::ZERO)
 }

@@ -23,6 +23,10 @@ const RUNTIME: &[&str] = &["acl_rt"];
 const ASCENDCL: &[&str] = &["ascendcl"];
 const OPERATORS: &[&str] = &["acl_rt", "opapi"];
 
+const CHANNEL: &[&str] = &["acl_tdt_channel", "ascendcl"];
+// The queue samples share a header of the channels' with them.
+const QUEUE: &[&str] = &["acl_tdt_queue", "acl_tdt_channel", "ascendcl"];
+
 const MODEL: &[&str] = &["main.cpp", "../model_utils.cpp"];
 const MODEL_LIBRARIES: &[&str] = &["ascendcl", "nnopbase", "opapi"];
 
@@ -56,6 +60,10 @@ const SAMPLES: &[Sample] = &[
         libraries: MODEL_LIBRARIES,
     },
     sample("2_advanced_features/model_ri/4_model_sync_external", ASCENDCL),
+    sample("2_advanced_features/tdt_channel/0_simple_channel", CHANNEL),
+    sample("2_advanced_features/tdt_channel/1_channel_capacity", CHANNEL),
+    sample("2_advanced_features/tdt_queue/0_simple_queue", QUEUE),
+    sample("2_advanced_features/tdt_queue/1_queue_route", QUEUE),
     sample("3_memory_advanced/allocator/0_custom_allocator", ASCENDCL),
     sample("4_reliability/overflow_detection/0_overflow_detection", ASCENDCL),
 ];
@@ -64,10 +72,6 @@ const SAMPLES: &[Sample] = &[
 const MISSING: &[(&str, &str)] = &[
     ("2_advanced_features/ipcevent/0_ipcevent", "two processes: IPC events"),
     ("2_advanced_features/ipcevent/1_ipcevent_multi_device", "two processes: IPC events"),
-    ("2_advanced_features/tdt_channel/0_simple_channel", "libacl_tdt_channel.so"),
-    ("2_advanced_features/tdt_channel/1_channel_capacity", "libacl_tdt_channel.so"),
-    ("2_advanced_features/tdt_queue/0_simple_queue", "libacl_tdt_queue.so"),
-    ("2_advanced_features/tdt_queue/1_queue_route", "libacl_tdt_queue.so"),
     ("5_performance/adump/0_adump_args", "libascend_dump.so"),
     ("5_performance/adump/1_adump_callback", "libascend_dump.so"),
     ("5_performance/adump/2_model_dump_config", "libascend_dump.so"),
@@ -85,7 +89,14 @@ fn main() {
         return;
     };
     let root = if root.join("example").is_dir() { root.join("example") } else { root };
-    let workspace = Workspace::build(&["vinci-ascendcl", "vinci-acl-rt", "opapi", "nnopbase"]);
+    let workspace = Workspace::build(&[
+        "vinci-ascendcl",
+        "vinci-acl-rt",
+        "opapi",
+        "nnopbase",
+        "vinci-acl-tdt-channel",
+        "vinci-acl-tdt-queue",
+    ]);
     let mut rows: Vec<_> = SAMPLES.iter().map(|sample| attempt(&workspace, &root, sample)).collect();
     rows.extend(
         MISSING.iter().map(|(folder, what)| skipped(folder, &format!("not in this version: {what}"))),

@@ -40,13 +40,20 @@ fn read(path: &str) -> String {
     std::fs::read_to_string(path).unwrap_or_default().trim().to_string()
 }
 
+/// What a CANN program can be linked with.
+const LIBRARIES: &[&str] = &[
+    "libascendcl.so",
+    "libacl_rt.so",
+    "libopapi.so",
+    "libnnopbase.so",
+    "libacl_tdt_channel.so",
+    "libacl_tdt_queue.so",
+];
+
 fn libraries() -> Finding {
     match home::find() {
         Ok(at) => {
-            let missing: Vec<_> = ["libascendcl.so", "libacl_rt.so", "libopapi.so", "libnnopbase.so"]
-                .into_iter()
-                .filter(|l| !at.lib.join(l).is_file())
-                .collect();
+            let missing: Vec<_> = LIBRARIES.iter().copied().filter(|l| !at.lib.join(l).is_file()).collect();
             let fix = format!("cargo build --release builds {}", missing.join(", "));
             finding("libraries", missing.is_empty(), State::Missing, at.lib.display().to_string(), fix)
         }

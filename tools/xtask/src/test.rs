@@ -69,7 +69,10 @@ const SANITIZED: &[&str] = &[
     "vinci-device",
     "vinci-driver",
     "vinci",
+    "vinci-abi",
     "vinci-ascendcl",
+    "vinci-acl-tdt-channel",
+    "vinci-acl-tdt-queue",
     "opapi",
 ];
 const MODELLED: &[&str] = &["vinci-hw", "vinci-device", "vinci"];
