@@ -5,6 +5,7 @@ mod demo;
 mod install;
 mod packages;
 mod test;
+mod vm;
 
 use clap::{Parser, Subcommand};
 
@@ -18,7 +19,9 @@ struct Cli {
 const EXAMPLES: &str = "Examples:\n  cargo xtask demo                 train a classifier on an embedded Ascend 910C\n  \
                         cargo xtask test                 install what is needed, pass all tests\n  \
                         cargo xtask test clippy unit     only these tiers\n  \
-                        cargo xtask install --prefix /opt/vinci";
+                        cargo xtask install --prefix /opt/vinci\n  \
+                        cargo xtask vm                   the same programs on a kernel with vinci.ko\n  \
+                        cargo xtask vm --debug -- CMD    a command there, under KASAN and lockdep";
 
 #[derive(Subcommand)]
 enum Cmd {
@@ -28,6 +31,8 @@ enum Cmd {
     Test(test::Args),
     /// Lay out libraries, headers and tools in a folder shaped like CANN's
     Install(install::Args),
+    /// Boot Debian's Linux 7.3 in QEMU, with an Ascend 910C on its PCI bus and vinci.ko
+    Vm(vm::Args),
 }
 
 fn main() {
@@ -35,6 +40,7 @@ fn main() {
         Cmd::Demo(args) => demo::run(&args),
         Cmd::Test(args) => test::run(&args),
         Cmd::Install(args) => install::run(&args),
+        Cmd::Vm(args) => vm::run(&args),
     };
     if let Err(e) = result {
         eprintln!("error: {e:#}");

@@ -1,16 +1,21 @@
 //! Debian packages that builds and tests need, installed when they are missing.
 
+use std::io::IsTerminal;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 /// A package, how to see that it is there, and what is not done without it.
 pub struct Package {
-    name: &'static str,
-    present: fn() -> bool,
-    without: &'static str,
+    /// As apt knows it.
+    pub name: &'static str,
+    /// Whether it, or what replaces it, is there.
+    pub present: fn() -> bool,
+    /// What is not done without it.
+    pub without: &'static str,
 }
 
-fn on_path(program: &str) -> bool {
+/// Whether a program is on the path.
+pub fn on_path(program: &str) -> bool {
     std::env::var_os("PATH").is_some_and(|p| std::env::split_paths(&p).any(|d| d.join(program).is_file()))
 }
 
@@ -75,13 +80,27 @@ pub const TEST: &[Package] = &[
     },
 ];
 
-fn apt(args: &[&str]) -> bool {
-    let root = std::fs::metadata("/proc/self").is_ok_and(|m| std::os::unix::fs::MetadataExt::uid(&m) == 0);
-    let mut c = if root { Command::new("apt-get") } else { Command::new("sudo") };
-    if !root {
-        c.args(["-n", "apt-get"]);
+/// A command that runs as root: as it is for root, through sudo for others. sudo asks for a password only where
+/// somebody can answer.
+pub fn as_root(program: &str) -> Command {
+    if std::fs::metadata("/proc/self").is_ok_and(|m| std::os::unix::fs::MetadataExt::uid(&m) == 0) {
+        return Command::new(program);
     }
-    c.args(args).env("DEBIAN_FRONTEND", "noninteractive").stdin(Stdio::null()).stdout(Stdio::null());
+    let mut c = Command::new("sudo");
+    if !std::io::stdin().is_terminal() {
+        c.arg("-n");
+    }
+    c.arg(program);
+    c
+}
+
+fn apt(args: &[&str]) -> bool {
+    // sudo clears the environment, env comes after it.
+    let mut c = as_root("env");
+    c.args(["DEBIAN_FRONTEND=noninteractive", "apt-get"])
+        .args(args)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null());
     c.status().is_ok_and(|s| s.success())
 }
 

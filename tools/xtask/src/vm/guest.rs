@@ -1,0 +1,149 @@
+//! What the guest has and does: Vinci's libraries, tools and tests, the module, and a script of steps.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+
+use super::Work;
+use super::chroot::Chroot;
+use super::initrd::Archive;
+use crate::{build, install};
+
+const INIT: &str = include_str!("guest.sh");
+const HOME: &str = "/opt/vinci";
+
+/// The programs of tests/conformance, and the digits demo, compiled against the release libraries.
+struct Programs {
+    digits: PathBuf,
+    conformance: Vec<PathBuf>,
+}
+
+impl Programs {
+    /// Compiles those that are older than their source or the headers' folder.
+    fn build(prefix: &Path) -> Result<Self> {
+        let root = build::root();
+        let folder = build::target().join("vm");
+        fs::create_dir_all(&folder)?;
+        let sources = fs::read_dir(root.join("tests/conformance/c"))?.flatten().map(|entry| entry.path());
+        let mut sources: Vec<_> = sources.filter(|path| path.extension().is_some_and(|e| e == "c")).collect();
+        sources.sort();
+        let digits = compile(&root.join("tests/digits/digits.c"), &folder, prefix)?;
+        let conformance =
+            sources.iter().map(|source| compile(source, &folder, prefix)).collect::<Result<_>>()?;
+        Ok(Self { digits, conformance })
+    }
+}
+
+fn compile(source: &Path, folder: &Path, prefix: &Path) -> Result<PathBuf> {
+    let program = folder.join(source.file_stem().context("a source has a name")?);
+    let modified = |path: &Path| fs::metadata(path).and_then(|m| m.modified()).ok();
+    let check = source.with_file_name("check.h");
+    let newest = [source, &check].into_iter().filter_map(modified).max();
+    if modified(&program) >= newest {
+        return Ok(program);
+    }
+    let mut cc = build::command("cc", &["-std=gnu11", "-O2", "-pthread", "-o"]);
+    cc.arg(&program).arg(source).arg("-I").arg(prefix.join("include")).arg("-L").arg(prefix.join("lib64"));
+    build::check(cc.args(["-lascendcl", "-lopapi", "-ldl", "-lm"]))?;
+    Ok(program)
+}
+
+/// The root file system for `work`, with `modules` to insert in order and `with` more programs in /opt/vinci/bin.
+pub fn image(chroot: &Chroot, modules: &[PathBuf], with: &[PathBuf], work: &Work) -> Result<Vec<u8>> {
+    let prefix = build::target().join("cann");
+    install::lay_out(&prefix)?;
+    let own = prefix.join("lib64");
+    let mut archive = Archive::default();
+    for folder in ["/dev", "/proc", "/sys", "/tmp", "/run", "/root"] {
+        archive.folder(folder)?;
+    }
+    archive.device("/dev/console", 5, 1)?;
+    archive.copy(&chroot.path("usr/bin/busybox"), "/bin/busybox")?;
+    archive.link("/bin/sh", "busybox")?;
+    archive.file(
+        "/etc/passwd",
+        0o644,
+        b"root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/sh\n",
+    )?;
+    archive.file("/etc/group", 0o644, b"root:x:0:\nnogroup:x:65534:\n")?;
+    archive.file("/init", 0o755, INIT.as_bytes())?;
+    for module in modules {
+        archive.copy(module, &format!("/modules/{}", name(module)))?;
+    }
+    for entry in fs::read_dir(&own)?.flatten() {
+        archive.program(&entry.path(), &format!("{HOME}/lib64/{}", name(&entry.path())), &own)?;
+    }
+    for tool in
+        fs::read_dir(prefix.join("bin"))?.flatten().map(|entry| entry.path()).chain(with.iter().cloned())
+    {
+        archive.program(&tool, &format!("{HOME}/bin/{}", name(&tool)), &own)?;
+    }
+    let script = match work {
+        Work::Smoke => {
+            let programs = Programs::build(&prefix)?;
+            archive.program(&programs.digits, &format!("{HOME}/tests/digits"), &own)?;
+            let data = build::root().join("tests/data/digits/digits.csv");
+            archive.copy(&data, &format!("{HOME}/tests/digits.csv"))?;
+            for program in &programs.conformance {
+                archive.program(program, &format!("{HOME}/tests/conformance/{}", name(program)), &own)?;
+            }
+            SMOKE.into()
+        }
+        Work::Shell => format!("{}{SHELL}", terminal_size()),
+        Work::Command(words) => format!("{COMMAND}set -- {}\n{RUN}", quoted(words)),
+    };
+    archive.file("/work.sh", 0o755, script.as_bytes())?;
+    archive.finish()
+}
+
+/// Everything once: the module goes in, its node is there, tools and programs work, it goes out, nothing leaks.
+const SMOKE: &str = r#"load || exit_now
+step node 10 test -c /dev/accel/accel0
+step npu-smi 60 npu-smi info
+step digits 120 /opt/vinci/tests/digits --data /opt/vinci/tests/digits.csv
+for program in /opt/vinci/tests/conformance/*; do
+    step conformance/${program##*/} 120 $program
+done
+step unload 30 rmmod vinci
+step leaks 60 leaks
+"#;
+
+const SHELL: &str = r#"load
+echo "VINCI_DEVICE=$VINCI_DEVICE; leave with exit or ^D" > /dev/ttyS1
+stty -F /dev/ttyS1 sane
+setsid -c sh < /dev/ttyS1 > /dev/ttyS1 2>&1
+status=$?
+"#;
+
+const COMMAND: &str = "headlines=no\nload || exit_now\n";
+const RUN: &str = r#""$@" < /dev/null > /dev/ttyS1 2>&1
+status=$?
+"#;
+
+fn name(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+fn quoted(words: &[String]) -> String {
+    words.iter().map(|word| format!("'{}'", word.replace('\'', r"'\''"))).collect::<Vec<_>>().join(" ")
+}
+
+/// The shell's lines are as long as the user's terminal.
+fn terminal_size() -> String {
+    let out = Command::new("stty").arg("size").stdin(Stdio::inherit()).stderr(Stdio::null()).output();
+    let text = out.map(|out| String::from_utf8_lossy(&out.stdout).into_owned()).unwrap_or_default();
+    match text.split_whitespace().collect::<Vec<_>>()[..] {
+        [rows, columns] => format!("stty -F /dev/ttyS1 rows {rows} cols {columns}\n"),
+        _ => String::new(),
+    }
+}
+
+/// Checks before any work is done that what the user wants to take along is there.
+pub fn check(with: &[PathBuf]) -> Result<()> {
+    match with.iter().find(|path| !path.is_file()) {
+        Some(path) => bail!("--with {}: there is no such file", path.display()),
+        None => Ok(()),
+    }
+}

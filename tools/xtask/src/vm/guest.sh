@@ -1,0 +1,71 @@
+#!/bin/sh
+# Process 1 of the guest. ttyS0 is the kernel's console, ttyS1 the terminal, ttyS2 tells the host what happens:
+# "up RELEASE SECONDS", "begin STEP SECONDS", "end STEP STATUS SECONDS", "exit STATUS".
+/bin/busybox --install -s /bin
+mount -t proc proc /proc
+mount -t sysfs sys /sys
+mount -t devtmpfs dev /dev 2>/dev/null
+mkdir -p /dev/pts /dev/shm /tmp /run
+mount -t devpts pts /dev/pts
+mount -t tmpfs tmp /tmp
+mount -t tmpfs shm /dev/shm
+[ -d /sys/kernel/debug ] && mount -t debugfs debug /sys/kernel/debug
+[ -d /sys/kernel/tracing ] && mount -t tracefs trace /sys/kernel/tracing
+ip link set lo up 2>/dev/null
+
+export PATH=/opt/vinci/bin:/bin LD_LIBRARY_PATH=/opt/vinci/lib64 HOME=/root TERM=vt100
+export ASCEND_HOME_PATH=/opt/vinci VINCI_DEVICE=/dev/accel/accel0
+ulimit -l unlimited
+
+kmemleak=/sys/kernel/debug/kmemleak
+uptime() { cut -d' ' -f1 /proc/uptime; }
+tell() { echo "$*" > /dev/ttyS2; }
+
+# step NAME SECONDS COMMAND…: runs a command with a limit; its output goes to the terminal after a headline.
+step() {
+    name=$1 limit=$2; shift 2
+    tell "begin $name $(uptime)"
+    [ $headlines = no ] || echo "=== $name" > /dev/ttyS1
+    case $1 in
+    leaks) "$@" ;;
+    *) timeout -s KILL "$limit" "$@" ;;
+    esac < /dev/null > /dev/ttyS1 2>&1
+    code=$?
+    tell "end $name $code $(uptime)"
+    [ $code = 0 ] || failed=1
+    return $code
+}
+
+# Inserts the modules in order.
+load() {
+    for module in /modules/*.ko; do
+        plain=${module##*/[0-9][0-9]-}
+        step "load/${plain%.ko}" 30 insmod "$module" || return 1
+    done
+}
+
+# The end: tells the status and turns the machine off.
+exit_now() {
+    tell "exit ${status:-$failed}"
+    sync
+    poweroff -f
+}
+
+# Objects younger than some seconds are not looked at, and one scan does not find all.
+leaks() {
+    [ -e $kmemleak ] || return 0
+    sleep 6
+    for i in 1 2 3; do echo scan > $kmemleak; sleep 1; done
+    [ -z "$(head -c 1 $kmemleak)" ] || { cat $kmemleak > /dev/ttyS0; return 1; }
+}
+
+stty -F /dev/ttyS2 raw -echo
+stty -F /dev/ttyS1 -onlcr
+# From here on the console shows everything; what it did not show at boot comes now.
+dmesg -n 8
+dmesg > /dev/ttyS0
+tell "up $(uname -r) $(uptime)"
+[ -e $kmemleak ] && echo clear > $kmemleak
+headlines=yes failed=0
+. /work.sh
+exit_now
