@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::driver::Driver;
-use crate::event::slot::{Slot, Until};
+use crate::event::slot::Slot;
 use crate::{Device, Result, fork};
 
 /// A notify. Clones name the same one.
@@ -62,8 +62,7 @@ impl Drop for Inner {
             return;
         }
         if let Some(slot) = self.slot.take() {
-            let marks = self.driver.marks();
-            self.driver.slots.give(slot, (!marks.is_empty()).then_some(Until::Passed(marks)));
+            self.driver.slots.give_shared(self.driver, slot);
         }
     }
 }

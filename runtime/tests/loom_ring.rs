@@ -100,6 +100,36 @@ fn no_wake_up_is_lost() {
 }
 
 #[test]
+fn a_batch_is_seen_as_a_whole() {
+    let mut model = loom::model::Builder::new();
+    model.preemption_bound = Some(2);
+    model.check(|| {
+        let queue = Queue::new();
+        let device = thread::spawn({
+            let queue = queue.clone();
+            move || queue.device(4)
+        });
+        let mut producer = Producer::new(2);
+        for batch in 0..2 {
+            while !producer.has_room_for(2) {
+                producer.refresh(&queue.fence);
+                thread::yield_now();
+            }
+            for n in 0..2 {
+                // SAFETY: the last entries of both slots are completed and the new ones are not published.
+                queue.slots[n].with_mut(|slot| unsafe { *slot = batch * 2 + n as u64 + 1 });
+            }
+            if producer.publish_many(&queue.doorbell, 2) {
+                *queue.kicked.lock().unwrap() = true;
+                queue.kick.notify_one();
+            }
+        }
+        device.join().unwrap();
+        assert_eq!(queue.fence.completed.load(Ordering::Acquire), 4);
+    });
+}
+
+#[test]
 fn a_slot_is_reused_only_when_it_is_complete() {
     let mut model = loom::model::Builder::new();
     model.preemption_bound = Some(2);

@@ -12,7 +12,6 @@ use vinci_driver::Mapping;
 use crate::Result;
 use crate::driver::Driver;
 use crate::memory::host::map_host;
-use crate::memory::limbo::Marks;
 use crate::stream::queue::Queue;
 
 /// Bytes of the host memory that slots are cut from.
@@ -49,8 +48,48 @@ impl Slot {
 pub(crate) enum Until {
     /// Its last value; or the end of the queue that was to store it.
     Stored(Weak<Queue>),
-    /// All that was submitted before.
-    Passed(Marks),
+    /// All that was submitted before, in whatever queue.
+    Written(Writers),
+}
+
+/// Queues whose entries may still store to a slot. One that stopped is among them: when it is reset, it stores
+/// what its dropped records would have stored.
+#[derive(Debug)]
+pub(crate) struct Writers(Vec<Writer>);
+
+#[derive(Debug)]
+struct Writer {
+    queue: Arc<Queue>,
+    /// The entry that must be complete.
+    entry: u64,
+    /// The end of the queue was looked at after `entry` was complete, so that a reset in between is seen.
+    settled: bool,
+}
+
+impl Writers {
+    pub(crate) fn of<'a>(queues: impl Iterator<Item = &'a Arc<Queue>>) -> Writers {
+        let writer = |queue: &Arc<Queue>| {
+            let entry = queue.submitted();
+            let idle = queue.is_gone() || queue.completed() >= entry;
+            (!idle).then(|| Writer { queue: queue.clone(), entry, settled: false })
+        };
+        Writers(queues.filter_map(writer).collect())
+    }
+
+    fn are_done(&mut self) -> bool {
+        self.0.retain_mut(|writer| !writer.is_done());
+        self.0.is_empty()
+    }
+}
+
+impl Writer {
+    fn is_done(&mut self) -> bool {
+        if !self.settled && self.queue.completed() >= self.entry {
+            self.entry = self.queue.settled_end();
+            self.settled = true;
+        }
+        self.queue.is_gone() || self.settled && self.queue.completed() >= self.entry
+    }
 }
 
 /// The slots of the process. Their memory is never given back.
@@ -74,7 +113,7 @@ impl SlotPool {
             let Some((slot, mut until)) = slots.retired.pop_front() else { break };
             let done = match &mut until {
                 Until::Stored(queue) => slot.reached(slot.value) || queue.strong_count() == 0,
-                Until::Passed(marks) => marks.passed(),
+                Until::Written(writers) => writers.are_done(),
             };
             if done {
                 slots.free.push(slot);
@@ -93,7 +132,17 @@ impl SlotPool {
             }
             slots.pages.push(map);
         }
-        Ok(slots.free.pop().expect("the pool was filled above"))
+        let mut slot = slots.free.pop().expect("the pool was filled above");
+        // What a notify left there is no value of a record.
+        slot.value = slot.value.max(slot.word.value.load(Ordering::Acquire));
+        Ok(slot)
+    }
+
+    /// Gives a slot back that any queue may still store to.
+    pub(crate) fn give_shared(&self, driver: &Driver, slot: Slot) {
+        let writers = Writers::of(driver.queues.read().iter());
+        let until = (!writers.0.is_empty()).then_some(Until::Written(writers));
+        self.give(slot, until);
     }
 
     /// Gives a slot back; it is used again after `until`, at once if that is `None`.

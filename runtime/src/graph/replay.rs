@@ -47,10 +47,11 @@ impl Inner {
         exec.check(OP)?;
         if signals.has_failed() {
             program.stop()?;
-            signals.recover();
+            signals.recover(OP)?;
         }
         let epoch = signals.begin(exec);
         let result = self.play(program, exec, epoch);
+        signals.submitted(exec, exec.submitted());
         if result.is_err() {
             // What was submitted would wait for what was not.
             signals.fail(None);

@@ -5,21 +5,24 @@
 //! stands a check of one more word, which is 0 until a lane faults; then the words are stored from here, and
 //! whoever waited stops at its check.
 
-use std::sync::Weak;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use vinci_hw::sqe::{self, Sqe};
 use vinci_uapi::DRM_VINCI_COMPARE_EQ;
 
-use crate::Result;
 use crate::driver::Driver;
 use crate::error::Fault;
-use crate::event::slot::{Slot, Until};
+use crate::event::slot::{Place, Slot};
 use crate::stream::queue::Queue;
+use crate::{Error, Result};
 
 /// Time after which a check that fails stops its queue.
 const CHECK_MS: u64 = 1;
+/// How long a replay waits for the end of one that failed.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The words of one graph.
 pub(super) struct Signals {
@@ -33,8 +36,8 @@ pub(super) struct Signals {
     failed: Option<Slot>,
     /// Replays ever begun.
     epoch: AtomicU64,
-    /// The queues that replays were submitted to and that may still be at it.
-    users: Mutex<Vec<Weak<Queue>>>,
+    /// The queues that replays were submitted to, and the last entry of each there.
+    users: Mutex<Vec<Place>>,
 }
 
 /// One word.
@@ -96,14 +99,29 @@ impl Signals {
     }
 
     /// Begins a replay on a queue; answers its number.
-    pub(super) fn begin(&self, queue: &std::sync::Arc<Queue>) -> u64 {
+    pub(super) fn begin(&self, queue: &Arc<Queue>) -> u64 {
         let mut users = self.users.lock();
-        let known = users.iter().any(|user| std::ptr::eq(user.as_ptr(), std::sync::Arc::as_ptr(queue)));
-        if !known {
-            users.retain(|user| user.strong_count() > 0);
-            users.push(std::sync::Arc::downgrade(queue));
+        if !users.iter().any(|user| std::ptr::eq(user.queue.as_ptr(), Arc::as_ptr(queue))) {
+            users.retain(|user| user.queue.strong_count() > 0);
+            users.push(Place::new(queue, 0));
         }
         self.epoch.fetch_add(1, Ordering::AcqRel) + 1
+    }
+
+    /// Notes the last entry of a replay, as [`Signals::begin`] knows its queue.
+    pub(super) fn submitted(&self, queue: &Queue, entry: u64) {
+        let mut users = self.users.lock();
+        if let Some(user) = users.iter_mut().find(|user| std::ptr::eq(user.queue.as_ptr(), queue)) {
+            user.entry = entry;
+        }
+    }
+
+    /// True once no queue has an entry of a replay before it.
+    fn is_quiet(&self) -> bool {
+        self.users
+            .lock()
+            .iter()
+            .all(|user| user.queue.upgrade().is_none_or(|queue| queue.is_past(user.entry)))
     }
 
     /// Replays ever begun.
@@ -131,9 +149,8 @@ impl Signals {
         if self.failed_slot().word.value.swap(1, Ordering::AcqRel) != 0 {
             return;
         }
-        let users: Vec<_> = self.users.lock().iter().filter_map(Weak::upgrade).collect();
         if let Some(fault) = fault {
-            users.iter().for_each(|user| user.inherit(fault));
+            self.queues().iter().for_each(|queue| queue.inherit(fault));
         }
         let epoch = self.epoch();
         self.words.iter().for_each(|word| word.store(epoch));
@@ -148,19 +165,31 @@ impl Signals {
 
     /// The schedulers look at their waits again.
     fn wake(&self) {
-        let users: Vec<_> = self.users.lock().iter().filter_map(Weak::upgrade).collect();
-        for user in users {
-            if let Err(e) = self.driver.sys.queue_kick("wake graph", user.id) {
+        for queue in self.queues() {
+            if let Err(e) = self.driver.sys.queue_kick("wake graph", queue.id) {
                 log::debug!("graph: {e}");
             }
         }
     }
 
-    /// Makes replays possible again; nothing of an earlier one is in any lane.
-    pub(super) fn recover(&self) {
-        let epoch = self.epoch();
-        self.finished.store(epoch);
+    fn queues(&self) -> Vec<Arc<Queue>> {
+        self.users.lock().iter().filter_map(|user| user.queue.upgrade()).collect()
+    }
+
+    /// Makes replays possible again. Nothing of an earlier one is in any lane; the streams that replayed are
+    /// waited for, as long as it takes them to get to the check that stops them.
+    pub(super) fn recover(&self, op: &'static str) -> Result<()> {
+        let start = Instant::now();
+        while !self.is_quiet() {
+            if start.elapsed() > PATIENCE {
+                let what = "a graph that failed, and that another stream has still to get to,";
+                return Err(Error::Busy { op, what: what.into() });
+            }
+            std::thread::yield_now();
+        }
+        self.finished.store(self.epoch());
         self.failed_slot().word.value.store(0, Ordering::Release);
+        Ok(())
     }
 }
 
@@ -174,8 +203,7 @@ impl Drop for Signals {
         let slots =
             words.filter_map(|word| word.0.take()).map(|slot| Slot { value: slot.value + epoch, ..slot });
         for slot in slots.chain(self.failed.take()) {
-            let marks = self.driver.marks();
-            self.driver.slots.give(slot, (!marks.is_empty()).then_some(Until::Passed(marks)));
+            self.driver.slots.give_shared(self.driver, slot);
         }
     }
 }

@@ -109,6 +109,11 @@ impl Queue {
         self.doorbell().tail.load(Ordering::Acquire)
     }
 
+    /// [`Queue::submitted`] once a reset that is under way is over.
+    pub(crate) fn settled_end(&self) -> u64 {
+        self.submit.lock().producer.tail()
+    }
+
     /// Entries ever completed.
     pub(crate) fn completed(&self) -> u64 {
         self.fence().completed.load(Ordering::Acquire)

@@ -155,3 +155,24 @@ fn an_event_is_recorded_again_and_again() {
     event.synchronize(LIMIT).unwrap();
     assert_eq!(stream.progress().1, 6000);
 }
+
+#[test]
+fn what_a_notify_leaves_behind_is_no_record() {
+    let (a, b) = (stream(), stream());
+    let gate = Notify::new(&device()).unwrap();
+    for _ in 0..200 {
+        // A raised notify's word goes to the next event, whose first record must still be waited for.
+        let raised = Notify::new(&device()).unwrap();
+        b.record_notify(&raised).unwrap();
+        b.synchronize(None).unwrap();
+        drop(raised);
+        let events: Vec<Event> = (0..4).map(|_| Event::new(EventFlags::default()).unwrap()).collect();
+        a.wait_notify(&gate, None).unwrap();
+        for event in &events {
+            a.record(event).unwrap();
+            assert!(!event.query().unwrap(), "the stream has not got there");
+        }
+        b.record_notify(&gate).unwrap();
+        a.synchronize(None).unwrap();
+    }
+}

@@ -343,7 +343,8 @@ fn a_graph_that_runs_for_ever_can_be_aborted() {
     a.wait_notify(&gate, None).unwrap();
     graph.finish().unwrap();
     graph.replay(&exec).unwrap();
-    assert!(matches!(exec.synchronize(Some(Duration::from_millis(30))), Err(Error::Timeout { .. })));
+    let early = exec.synchronize(Some(Duration::from_millis(30)));
+    assert!(matches!(early, Err(Error::Timeout { .. })), "{early:?} {}", a.id());
     assert!(graph.is_running());
     graph.abort().unwrap();
     exec.synchronize(WAIT).unwrap();
@@ -460,7 +461,7 @@ fn submit(ops: &[Op], streams: &[Stream], memory: &Buffer<u8>) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(60))]
+    #![proptest_config(ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() })]
 
     /// A replay does what the same calls do without a capture, however often it is done.
     #[test]
