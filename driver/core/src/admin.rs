@@ -76,7 +76,7 @@ impl<P: Platform> Admin<P> {
         // SAFETY: `slot` is below the ring's length, and the device reads only up to the tail.
         unsafe { self.sq.ptr().cast::<Command>().add(slot).write_volatile(command) };
         platform.write(Reg::AdminTail, (slot as u64 + 1) % ENTRIES);
-        let phase = (self.count / ENTRIES).is_multiple_of(2);
+        let phase = (self.count / ENTRIES) % 2 == 0;
         // SAFETY: `slot` is below the ring's length.
         let at = unsafe { self.cq.ptr().cast::<Completion>().add(slot) };
         let mut started = None;

@@ -45,7 +45,8 @@ impl<P: Platform> Driver<P> {
             DRM_VINCI_PLACE_HBM => {
                 let hbm = self.hbm.get_mut(a.die as usize).ok_or(Errno::Inval)?;
                 let (block, foreign) = hbm.alloc(a.size, serial)?;
-                if foreign && let Err(e) = self.scrub(a.die, block.offset, block.span()) {
+                let scrubbed = if foreign { self.scrub(a.die, block.offset, block.span()) } else { Ok(()) };
+                if let Err(e) = scrubbed {
                     let hbm = &mut self.hbm[a.die as usize];
                     hbm.taint(&block);
                     hbm.free(block);
@@ -64,7 +65,7 @@ impl<P: Platform> Driver<P> {
 
     /// `DRM_IOCTL_VINCI_BO_USERPTR`
     pub(crate) fn buffer_userptr(&mut self, file: u32, a: &mut drm_vinci_bo_userptr) -> Result<()> {
-        let aligned = (a.addr | a.size).is_multiple_of(PAGE_SIZE) && a.size != 0;
+        let aligned = (a.addr | a.size) % PAGE_SIZE == 0 && a.size != 0;
         if !aligned || a.flags & !DRM_VINCI_USERPTR_READONLY != 0 || a.addr.checked_add(a.size).is_none() {
             return Err(Errno::Inval);
         }

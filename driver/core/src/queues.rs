@@ -68,10 +68,9 @@ impl<P: Platform> Driver<P> {
             fence: fence.bus(),
         };
         let created = self.admin.execute(&self.platform, Command::queue_create(setup));
-        if let Err(e) = created
-            && e != Errno::Io
-        {
-            return Err(e);
+        match created {
+            Ok(_) | Err(Errno::Io) => {}
+            Err(e) => return Err(e),
         }
         // A device that does not answer may have taken the queue: it keeps its memory until the file is closed
         // or the function is reset.

@@ -63,7 +63,7 @@ impl<P: Platform> Driver<P> {
         let sound = a.pad == 0
             && a.flags & known != 0
             && a.flags & !known == 0
-            && (a.va | a.size | a.offset).is_multiple_of(PAGE_SIZE)
+            && (a.va | a.size | a.offset) % PAGE_SIZE == 0
             && a.size != 0
             && a.va >= VA_BASE
             && end <= VA_BASE + VA_SIZE;

@@ -305,13 +305,11 @@ impl<const WORDS: usize> ArgsBuilder<WORDS> {
 
     /// Appends a tensor.
     pub fn tensor(&mut self, tensor: &TensorArg) -> Result<&mut Self, ArgsError> {
-        let words = size_of::<TensorArg>() / 8;
-        if self.attrs != 0 || self.words.len() - self.used < words || self.tensors == u16::MAX {
+        let room = (self.words.len() - self.used) * 8;
+        if self.attrs != 0 || room < size_of::<TensorArg>() || self.tensors == u16::MAX {
             return Err(ArgsError::Full);
         }
-        for chunk in tensor.bytes().as_chunks::<8>().0 {
-            self.push(u64::from_ne_bytes(*chunk))?;
-        }
+        words(tensor.bytes()).try_for_each(|word| self.push(word))?;
         self.tensors += 1;
         Ok(self)
     }
@@ -348,12 +346,15 @@ impl<const WORDS: usize> ArgsBuilder<WORDS> {
             bytes: bytes as u32,
             reserved: 0,
         };
-        for (word, chunk) in self.words.iter_mut().zip(header.bytes().as_chunks::<8>().0) {
-            *word = u64::from_ne_bytes(*chunk);
-        }
+        self.words.iter_mut().zip(words(header.bytes())).for_each(|(to, word)| *to = word);
         // SAFETY: the words are initialised integers; a byte view of the first `used` of them is in bounds.
         unsafe { core::slice::from_raw_parts(self.words.as_ptr().cast(), bytes) }
     }
+}
+
+/// The words of a structure that is made of such.
+fn words(bytes: &[u8]) -> impl Iterator<Item = u64> + '_ {
+    bytes.chunks_exact(8).map(|chunk| u64::from_ne_bytes(chunk.try_into().expect("8 bytes")))
 }
 
 #[cfg(test)]

@@ -277,7 +277,7 @@ impl State {
                 Ok(result) => (Outcome::Ok, result),
                 Err(outcome) => (outcome, 0),
             };
-            let phase = (self.completed / self.entries).is_multiple_of(2);
+            let phase = (self.completed / self.entries) % 2 == 0;
             let status = Completion::pack_status(outcome, phase);
             let done = Completion { result, sq_head: self.head as u16, tag: c.tag, reserved: 0, status };
             let slot = (self.completed % self.entries) as usize;
