@@ -168,6 +168,12 @@ impl<P: Platform> Driver<P> {
         self.admin.execute(&self.platform, c).map(|_| ())
     }
 
+    /// Where a die's HBM begins in the BAR that holds the HBM of all dies.
+    pub fn hbm_start(&self, die: u32) -> u64 {
+        let stride = self.dies.first().map_or(0, |d| d.hbm_bytes.next_power_of_two());
+        u64::from(die) * stride
+    }
+
     /// What `len` bytes at an mmap offset are. `Errno::Inval` beyond the object.
     pub fn mapped(&self, file: u32, offset: u64, len: u64) -> Result<Mapped<'_, P::Dma>> {
         let (kind, slot) = (offset >> KIND_SHIFT, (offset >> ID_SHIFT & ID_MASK) as u32);
