@@ -44,7 +44,13 @@ impl Cache {
     /// Waits until no other command changes the cache, and keeps others out until the answer is dropped.
     pub fn lock(&self) -> Result<File> {
         let path = self.root.join("lock");
-        let file = File::create(&path).with_context(|| path.display().to_string())?;
+        let file = File::options()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .open(&path)
+            .with_context(|| path.display().to_string())?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {

@@ -106,7 +106,7 @@ step digits 120 /opt/vinci/tests/digits --data /opt/vinci/tests/digits.csv
 for program in /opt/vinci/tests/conformance/*; do
     step conformance/${program##*/} 120 $program
 done
-step unload 30 rmmod vinci
+step unload 30 rmmod "${plain%.ko}"
 step leaks 60 leaks
 "#;
 
@@ -135,7 +135,7 @@ fn terminal_size() -> String {
     let out = Command::new("stty").arg("size").stdin(Stdio::inherit()).stderr(Stdio::null()).output();
     let text = out.map(|out| String::from_utf8_lossy(&out.stdout).into_owned()).unwrap_or_default();
     match text.split_whitespace().collect::<Vec<_>>()[..] {
-        [rows, columns] => format!("stty -F /dev/ttyS1 rows {rows} cols {columns}\n"),
+        [rows, columns] if rows != "0" => format!("stty -F /dev/ttyS1 rows {rows} cols {columns}\n"),
         _ => String::new(),
     }
 }

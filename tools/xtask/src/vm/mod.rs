@@ -14,15 +14,17 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use clap::Parser;
 use comfy_table::{Cell, CellAlignment, Table, presets};
 
 use self::cache::{Cache, RunFolder};
 use self::chroot::Chroot;
+pub use self::chroot::missing;
 use self::kernel::Kernel;
 use self::qemu::{Device, Did, Machine, Outcome, Terminal};
 use crate::{build, packages};
 
-#[derive(clap::Args)]
+#[derive(clap::Parser)]
 pub struct Args {
     /// The debug kernel: KASAN, lockdep, kmemleak, fault injection
     #[arg(long)]
@@ -92,6 +94,13 @@ impl Args {
     }
 }
 
+/// The smoke test on the stock or the debug kernel, for `cargo xtask test`; answers what passed and what failed.
+pub fn smoke(debug: bool) -> Result<(u32, u32)> {
+    let flags = if debug { &["vm", "--debug"][..] } else { &["vm"] };
+    let verdict = boot(&Args::try_parse_from(flags)?)?;
+    Ok((verdict.passed, verdict.failures))
+}
+
 pub fn run(args: &Args) -> Result<()> {
     let status = match args.setup {
         true => set_up(args.kernel()).map(|_| 0)?,
@@ -105,19 +114,20 @@ pub fn run(args: &Args) -> Result<()> {
 
 /// Makes what is missing of what `kernel` needs.
 fn set_up(kernel: Kernel) -> Result<(Cache, Chroot)> {
-    if !cfg!(all(target_arch = "x86_64", target_os = "linux")) {
-        bail!("the VM is for Linux on x86-64: the kernel home is not tested on this machine");
+    let missing = missing();
+    if !missing.is_empty() {
+        bail!("{}", missing.join("\n"));
     }
     let cache = Cache::open()?;
-    let _lock = cache.lock()?;
+    let lock = cache.lock()?;
     let chroot = Chroot::of(&cache);
-    let mut list = chroot.steps()?;
+    let mut list = chroot.steps();
     list.extend(Kernel::Stock.steps(&chroot));
     if kernel == Kernel::Debug {
         // The source is unpacked once for both.
         list.extend(Kernel::Debug.steps(&chroot).into_iter().filter(|step| step.name != "source"));
     }
-    steps::make(&cache, &list)?;
+    steps::make(&cache, &lock, &list)?;
     drop(list);
     Ok((cache, chroot))
 }
@@ -182,13 +192,17 @@ fn boot(args: &Args) -> Result<Verdict> {
         Work::Command(_) => Terminal::Output,
     };
     eprintln!("booting Linux {release} in QEMU");
-    let outcome = machine.run(&terminal, &folder, device.as_ref(), |did| {
+    let mut outcome = machine.run(&terminal, &folder, device.as_ref(), |did| {
         eprintln!("{:28} {:>6}  {:5.1} s", did.name, word(did), did.ended - did.began);
     })?;
     std::fs::write(cache.log("console"), &outcome.console)?;
     std::fs::write(cache.log("guest"), &outcome.output)?;
     if let Some(device) = &device {
         std::fs::write(cache.log("device"), device.said())?;
+    }
+    if matches!(work, Work::Shell) {
+        // Who turns the machine off at the prompt wanted just that.
+        outcome.status = outcome.status.or(Some(0));
     }
     let verdict = judge(&outcome, device.as_mut(), &cache);
     if matches!(work, Work::Smoke) {
@@ -241,8 +255,13 @@ fn judge(outcome: &Outcome, device: Option<&mut Device>, cache: &Cache) -> Verdi
     for did in outcome.steps.iter().filter(|did| did.status != Some(0)) {
         fail(format!("{}: {}\n{}", did.name, word(did), outcome.said(&did.name).trim_end()));
     }
-    for report in splat::reports(&outcome.console) {
+    const SHOWN: usize = 6;
+    let reports = splat::reports(&outcome.console);
+    for report in reports.iter().take(SHOWN) {
         fail(format!("the kernel reports:\n{report}"));
+    }
+    if reports.len() > SHOWN {
+        fail(format!("the kernel has {} more reports", reports.len() - SHOWN));
     }
     if outcome.timed_out {
         fail("the guest was turned off: it took longer than --timeout".into());

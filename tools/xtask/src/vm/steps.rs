@@ -30,8 +30,9 @@ pub struct Step<'a> {
 /// The work of a step.
 pub type Make<'a> = Box<dyn Fn(&Log) -> Result<()> + 'a>;
 
-/// Makes the steps that are not done yet, in order; one that is made again takes the later ones with it.
-pub fn make(cache: &Cache, steps: &[Step]) -> Result<()> {
+/// Makes the steps that are not done yet, in order; one that is made again takes the later ones with it. Every program
+/// that is started holds `lock` open: should this one be killed, the next waits for what is still running.
+pub fn make(cache: &Cache, lock: &File, steps: &[Step]) -> Result<()> {
     let begin = steps.iter().position(|s| !cache.done(s.name, &s.recipe)).unwrap_or(steps.len());
     if begin == steps.len() {
         return Ok(());
@@ -46,7 +47,7 @@ pub fn make(cache: &Cache, steps: &[Step]) -> Result<()> {
         }
         cache.clear(step.name)?;
         let start = Instant::now();
-        let log = Log::create(cache.log(step.name), title.clone(), step.lines)?;
+        let log = Log::create(cache.log(step.name), title.clone(), step.lines, lock.try_clone()?)?;
         (step.make)(&log).with_context(|| step.title.clone())?;
         cache.set_done(step.name, &step.recipe)?;
         log.erase();
@@ -65,6 +66,7 @@ fn minutes(time: Duration) -> String {
 pub struct Log {
     path: PathBuf,
     file: File,
+    lock: File,
     title: String,
     expected: u32,
     lines: AtomicU32,
@@ -72,9 +74,9 @@ pub struct Log {
 }
 
 impl Log {
-    fn create(path: PathBuf, title: String, expected: u32) -> Result<Self> {
+    fn create(path: PathBuf, title: String, expected: u32, lock: File) -> Result<Self> {
         let file = File::create(&path).with_context(|| path.display().to_string())?;
-        Ok(Self { path, file, title, expected, lines: AtomicU32::new(0), start: Instant::now() })
+        Ok(Self { path, file, lock, title, expected, lines: AtomicU32::new(0), start: Instant::now() })
     }
 
     /// Runs a command to its end. Its output goes to the log; if it fails, the last of it to the user too.
@@ -82,13 +84,13 @@ impl Log {
         let (reader, writer) = io::pipe()?;
         writeln!(&self.file, "+ {command:?}")?;
         let mut child = command
-            .stdin(Stdio::null())
+            .stdin(self.lock.try_clone()?)
             .stdout(writer.try_clone()?)
             .stderr(writer)
             .spawn()
             .with_context(|| format!("could not start {:?}", command.get_program()))?;
         // The pipe's write ends in `command` would keep it open for ever.
-        command.stdout(Stdio::null()).stderr(Stdio::null());
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let (stop, stopped) = mpsc::channel();
         let last = thread::scope(|scope| {
             scope.spawn(move || self.tell(&stopped));
@@ -162,7 +164,7 @@ mod tests {
 
     fn log() -> Log {
         let path = std::env::temp_dir().join(format!("vinci-log-{:?}", thread::current().id()));
-        Log::create(path, "title".into(), 4).unwrap()
+        Log::create(path, "title".into(), 4, File::open("/dev/null").unwrap()).unwrap()
     }
 
     #[test]
