@@ -11,7 +11,7 @@ use crate::admin::{Admin, LIMIT_NS};
 use crate::errno::{Errno, Result};
 use crate::fallible::{TryPush, try_vec};
 use crate::hbm::Hbm;
-use crate::object::{Backing, Buffer, File, Queue};
+use crate::object::{Buffer, File, Limits, Queue};
 use crate::platform::{DmaMemory, Platform};
 use crate::slab::{Slab, slot_of};
 
@@ -60,6 +60,7 @@ pub struct Driver<P: Platform> {
     pub(crate) queues: Vec<Option<Queue<P>>>,
     /// Address spaces of the device in use.
     pub(crate) hw_vms: Vec<bool>,
+    limits: Limits,
 }
 
 impl<P: Platform> Driver<P> {
@@ -91,6 +92,7 @@ impl<P: Platform> Driver<P> {
             serial: 0,
             queues,
             hw_vms: try_vec(1024, false)?,
+            limits: Limits::NONE,
         };
         // Number 0 is used by no address space and no queue, so that a forgotten field names nothing.
         driver.hw_vms[0] = true;
@@ -163,6 +165,31 @@ impl<P: Platform> Driver<P> {
         }
     }
 
+    /// Limits what each process may hold from now on.
+    pub fn set_limits(&mut self, limits: Limits) {
+        self.limits = limits;
+    }
+
+    /// Whether the process of `file` may hold that much more. `Errno::NoMem` if not, `Errno::NoSpc` for queues.
+    pub(crate) fn afford(&self, file: u32, hbm: u64, host: u64, queues: u32) -> Result<()> {
+        let most = self.limits;
+        if most == Limits::NONE {
+            return Ok(());
+        }
+        let pid = self.file(file)?.pid;
+        let mut held = (hbm, host, queues);
+        for (_, f) in self.files.iter().filter(|(_, f)| f.pid == pid && !f.closed) {
+            held.0 = f.hbm.iter().fold(held.0, |sum, &bytes| sum.saturating_add(bytes));
+            held.1 = held.1.saturating_add(f.host);
+            held.2 = held.2.saturating_add(f.queues);
+        }
+        match held {
+            (hbm, host, _) if hbm > most.hbm || host > most.host => Err(Errno::NoMem),
+            (.., queues) if queues > most.queues => Err(Errno::NoSpc),
+            _ => Ok(()),
+        }
+    }
+
     /// Opens a file for process `pid`.
     pub fn open(&mut self, pid: u32, name: &[u8]) -> Result<u32> {
         let mut file = File {
@@ -174,6 +201,7 @@ impl<P: Platform> Driver<P> {
             vms: Slab::default(),
             queues: 0,
             hbm: [0; 8],
+            host: 0,
             events: VecDeque::new(),
             lost: 0,
         };
@@ -196,10 +224,9 @@ impl<P: Platform> Driver<P> {
     fn renumber(&mut self) {
         self.hbm.iter_mut().for_each(Hbm::forget_owners);
         for b in self.buffers.values_mut() {
-            if let Backing::Hbm { owner: (file, serial), .. } = &mut b.backing {
-                let alive = self.files.get(*file).is_some_and(|f| f.serial == *serial);
-                *serial = if alive { slot_of(*file) } else { 0 };
-            }
+            let (file, serial) = &mut b.owner;
+            let alive = self.files.get(*file).is_some_and(|f| f.serial == *serial);
+            *serial = if alive { slot_of(*file) } else { 0 };
         }
         self.files.iter_mut().for_each(|(id, f)| f.serial = slot_of(id));
         self.serial = slot_of(u32::MAX);

@@ -38,6 +38,18 @@ pub enum Errno {
     OwnerDead = 130,
 }
 
+impl Errno {
+    /// The error of a number, if the driver uses it.
+    pub fn from_raw(raw: i32) -> Option<Self> {
+        use Errno::*;
+        let known = [
+            Perm, NoEnt, Intr, Io, NoMem, Fault, Busy, Exist, NoDev, Inval, NoSpc, NoTty, Time, Proto,
+            OpNotSupp, OwnerDead,
+        ];
+        known.into_iter().find(|&e| e as i32 == raw)
+    }
+}
+
 impl core::fmt::Display for Errno {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.write_str(match self {

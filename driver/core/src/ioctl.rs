@@ -148,6 +148,16 @@ pub trait UserCopy {
     fn copy_out(&mut self, to: u64, from: &[u8]) -> Result<()>;
 }
 
+impl<C: UserCopy> UserCopy for &mut C {
+    fn copy_in(&mut self, to: &mut [u8], from: u64) -> Result<()> {
+        (**self).copy_in(to, from)
+    }
+
+    fn copy_out(&mut self, to: u64, from: &[u8]) -> Result<()> {
+        (**self).copy_out(to, from)
+    }
+}
+
 /// Answers a query as far as the caller's buffer reaches.
 fn answer<T: Payload>(a: &mut drm_vinci_dev_query, value: &T, copy: &mut impl UserCopy) -> Result<()> {
     let known = size_of::<T>() as u32;

@@ -27,4 +27,5 @@ pub mod tree;
 pub use driver::{Driver, Mapped, Step, VA_BASE, VA_SIZE};
 pub use errno::{Errno, Result};
 pub use ioctl::UserCopy;
+pub use object::Limits;
 pub use platform::{DmaMemory, PinnedMemory, Platform};

@@ -43,6 +43,7 @@ impl<P: Platform> Driver<P> {
         a.size = a.size.next_multiple_of(PAGE_SIZE);
         let backing = match a.placement {
             DRM_VINCI_PLACE_HBM => {
+                self.afford(file, a.size, 0, 0)?;
                 let hbm = self.hbm.get_mut(a.die as usize).ok_or(Errno::Inval)?;
                 let (block, foreign) = hbm.alloc(a.size, serial)?;
                 let scrubbed = if foreign { self.scrub(a.die, block.offset, block.span()) } else { Ok(()) };
@@ -52,10 +53,12 @@ impl<P: Platform> Driver<P> {
                     hbm.free(block);
                     return Err(e);
                 }
-                self.file_mut(file)?.hbm[a.die as usize] += block.size;
-                Backing::Hbm { die: a.die, block, owner: (file, serial) }
+                Backing::Hbm { die: a.die, block }
             }
-            DRM_VINCI_PLACE_HOST if a.die == 0 => Backing::Host(self.platform.alloc(a.size)?),
+            DRM_VINCI_PLACE_HOST if a.die == 0 => {
+                self.afford(file, 0, a.size, 0)?;
+                Backing::Host(self.platform.alloc(a.size)?)
+            }
             _ => return Err(Errno::Inval),
         };
         a.handle = self.adopt(file, backing, a.size, false)?;
@@ -69,6 +72,7 @@ impl<P: Platform> Driver<P> {
         if !aligned || a.flags & !DRM_VINCI_USERPTR_READONLY != 0 || a.addr.checked_add(a.size).is_none() {
             return Err(Errno::Inval);
         }
+        self.afford(file, 0, a.size, 0)?;
         self.file(file)?;
         let readonly = a.flags & DRM_VINCI_USERPTR_READONLY != 0;
         let pages = self.platform.pin(a.addr, a.size, readonly)?;
@@ -79,17 +83,20 @@ impl<P: Platform> Driver<P> {
     /// Makes an object of `backing` and a handle of the object.
     fn adopt(&mut self, file: u32, backing: Backing<P>, size: u64, readonly: bool) -> Result<u32> {
         let hbm = match &backing {
-            Backing::Hbm { die, block, .. } => Some((*die, *block)),
+            Backing::Hbm { die, block } => Some((*die, *block)),
             _ => None,
         };
-        let made = self.buffers.insert(Buffer { backing, size, refs: 1, readonly }).and_then(|id| {
+        let owner = (file, self.file(file)?.serial);
+        let made = self.buffers.insert(Buffer { backing, size, refs: 1, readonly, owner }).and_then(|id| {
             self.file_mut(file)?.buffers.insert(id).inspect_err(|_| {
                 self.buffers.remove(id);
             })
         });
-        if let (Err(_), Some((die, block))) = (&made, hbm) {
-            self.hbm[die as usize].free(block);
-            self.file_mut(file)?.hbm[die as usize] -= block.size;
+        match (&made, hbm) {
+            (Err(_), Some((die, block))) => self.hbm[die as usize].free(block),
+            (Err(_), None) => {}
+            (Ok(_), Some((die, block))) => self.file_mut(file)?.hbm[die as usize] += block.size,
+            (Ok(_), None) => self.file_mut(file)?.host += size,
         }
         made
     }
@@ -142,6 +149,16 @@ impl<P: Platform> Driver<P> {
         Ok(id)
     }
 
+    /// Where the HBM of the buffer object that an mmap offset names begins, and its bytes.
+    pub fn extent(&self, file: u32, offset: u64) -> Result<(u64, u64)> {
+        let slot = (offset >> ID_SHIFT & ID_MASK) as u32;
+        let id = self.file(file)?.buffers.by_slot(slot).ok_or(Errno::NoEnt)?;
+        match self.buffers.get(*id) {
+            Some(Buffer { backing: Backing::Hbm { block, .. }, size, .. }) => Ok((block.offset, *size)),
+            _ => Err(Errno::NoEnt),
+        }
+    }
+
     /// Gives back what [`Driver::export`] or [`Driver::hold`] took.
     pub fn unexport(&mut self, id: u32) {
         self.buffer_put(id);
@@ -154,11 +171,16 @@ impl<P: Platform> Driver<P> {
         if b.refs != 0 {
             return;
         }
-        if let Some(Buffer { backing: Backing::Hbm { die, block, owner }, .. }) = self.buffers.remove(id) {
-            self.hbm[die as usize].free(block);
-            if let Some(f) = self.files.get_mut(owner.0).filter(|f| f.serial == owner.1) {
+        let Some(Buffer { backing, size, owner, .. }) = self.buffers.remove(id) else { return };
+        let owner = self.files.get_mut(owner.0).filter(|f| f.serial == owner.1);
+        if let Backing::Hbm { die, block } = backing {
+            if let Some(f) = owner {
                 f.hbm[die as usize] -= block.size;
             }
+            self.platform.hbm_freed(die, block.offset, block.size);
+            self.hbm[die as usize].free(block);
+        } else if let Some(f) = owner {
+            f.host -= size;
         }
     }
 

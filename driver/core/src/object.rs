@@ -17,8 +17,6 @@ pub enum Backing<P: Platform> {
         die: u32,
         /// Where.
         block: Block,
-        /// File that it is counted for, and its [`File::serial`].
-        owner: (u32, u32),
     },
     /// Host memory.
     Host(P::Dma),
@@ -36,6 +34,24 @@ pub struct Buffer<P: Platform> {
     pub refs: u32,
     /// Map without write permission only.
     pub readonly: bool,
+    /// File that it is counted for, and its [`File::serial`].
+    pub owner: (u32, u32),
+}
+
+/// What one process may hold in all its files together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of HBM on all dies.
+    pub hbm: u64,
+    /// Bytes of host memory, made for it or pinned.
+    pub host: u64,
+    /// Queues.
+    pub queues: u32,
+}
+
+impl Limits {
+    /// As much as there is.
+    pub const NONE: Self = Self { hbm: u64::MAX, host: u64::MAX, queues: u32::MAX };
 }
 
 impl<P: Platform> Buffer<P> {
@@ -131,6 +147,8 @@ pub struct File {
     pub queues: u32,
     /// HBM bytes it holds.
     pub hbm: [u64; 8],
+    /// Bytes of host memory it holds or pins.
+    pub host: u64,
     /// What it has not read yet.
     pub events: VecDeque<drm_vinci_event>,
     /// Events it was too slow for.

@@ -51,4 +51,6 @@ pub trait Platform {
     fn wake_queue(&self, queue: u32);
     /// Lets whoever sleeps for events of a file look again.
     fn wake_file(&self, file: u32);
+    /// HBM is free again: whoever mapped it must not see what its next owner stores.
+    fn hbm_freed(&self, _die: u32, _offset: u64, _len: u64) {}
 }

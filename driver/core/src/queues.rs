@@ -54,6 +54,7 @@ impl<P: Platform> Driver<P> {
             return Err(Errno::Inval);
         }
         let hw = self.vm(file, a.vm_id)?.hw;
+        self.afford(file, 0, 0, 1)?;
         let id = self.queues.iter().skip(1).position(Option::is_none).ok_or(Errno::NoSpc)? as u32 + 1;
         let ring_bytes =
             (u64::from(a.entries) * size_of::<drm_vinci_sqe>() as u64).next_multiple_of(PAGE_SIZE);

@@ -231,8 +231,13 @@ fn map(dev: &Inner, c: &Command) -> Result<u64, Outcome> {
     let target = if c.kind == MapTarget::Hbm as u16 {
         Target::Hbm { die: c.arg, offset: c.addr }
     } else if c.kind == MapTarget::Host as u16 && c.arg == 0 {
-        let p = dev.host.translate(c.addr, c.len).ok_or(Outcome::BusFault)?;
-        Target::Host { addr: p.as_ptr() as usize }
+        match dev.host.translate(c.addr, c.len) {
+            Some(p) => Target::Host { addr: p.as_ptr() as usize },
+            None => {
+                dev.host.window(c.addr, c.len).ok_or(Outcome::BusFault)?;
+                Target::Window { bus: c.addr }
+            }
+        }
     } else {
         return Err(Outcome::Invalid);
     };
@@ -259,6 +264,9 @@ fn create_queue(dev: &Arc<Inner>, c: &Command) -> Result<u64, Outcome> {
     if slot.is_some() {
         return Err(Outcome::BadId);
     }
+    // Whoever rang the last queue of this number does not ring this one.
+    let page = dev.doorbells.take_back(u64::from(s.queue) * PAGE_SIZE, PAGE_SIZE);
+    page.map_err(|_| Outcome::NoResource)?;
     let q = Arc::new(Queue::new(s, space, queue_vector(s.queue, VECTORS), ring, fence, doorbell));
     dev.start_scheduler(die).map_err(|_| Outcome::NoResource)?;
     *slot = Some(q.clone());

@@ -1,6 +1,7 @@
 //! The device as a whole: what BAR0, BAR2 and BAR4 are.
 
 use std::io;
+use std::os::fd::OwnedFd;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -34,6 +35,27 @@ pub trait HostBus: Send + Sync {
     /// Raises a vector. Called from the device's threads and from register writes: must neither block nor
     /// call back into the device.
     fn interrupt(&self, vector: u16);
+
+    /// Memory behind a bus address that this process cannot map, and where in it the address lies: another
+    /// process's own pages. It stays good as long as what [`HostBus::translate`] answers.
+    fn window(&self, _bus: u64, _len: u64) -> Option<(Arc<dyn Foreign>, u64)> {
+        None
+    }
+}
+
+/// Memory that is reached by copying only.
+pub trait Foreign: Send + Sync {
+    /// Copies `len` bytes from `at` to memory of this process; false if they are not there.
+    ///
+    /// # Safety
+    /// `to` is good for stores of `len` bytes.
+    unsafe fn read(&self, at: u64, to: NonNull<u8>, len: usize) -> bool;
+
+    /// Copies `len` bytes of this process's memory to `at`; false if they cannot be stored there.
+    ///
+    /// # Safety
+    /// `from` is good for loads of `len` bytes.
+    unsafe fn write(&self, at: u64, from: NonNull<u8>, len: usize) -> bool;
 }
 
 /// Why a device could not be made.
@@ -227,6 +249,34 @@ impl Device {
     /// The part of BAR4 that is `die`'s HBM, if there is such a die.
     pub fn hbm(&self, die: u32) -> Option<&Shared> {
         self.inner.hbm.get(die as usize)
+    }
+
+    /// A memfd of `len` bytes of a die's HBM, which shows these bytes and no others, and where in it they begin.
+    /// Waits until every entry in flight has ended, so that what it stores is not lost.
+    pub fn share_hbm(&self, die: u32, offset: u64, len: u64) -> io::Result<(OwnedFd, u64)> {
+        let hbm = self.hbm(die).ok_or(io::ErrorKind::NotFound)?;
+        let _admin = self.admin.lock();
+        let queues: Vec<_> = self.inner.queues.read().iter().flatten().cloned().collect();
+        let at_rest: Vec<_> = queues.iter().map(|q| lock_at_rest(q)).collect();
+        let shared = hbm.share(offset, len);
+        self.inner.vms.read().iter().flatten().for_each(|vm| vm.forget_views());
+        drop(at_rest);
+        self.inner.dies.iter().for_each(Die::wake);
+        shared
+    }
+
+    /// Ends the sharing of HBM that changes hands.
+    pub fn unshare_hbm(&self, die: u32, offset: u64, len: u64) -> io::Result<()> {
+        self.hbm(die).map_or(Ok(()), |hbm| hbm.take_back(offset, len))
+    }
+
+    /// A memfd of a queue's doorbell page and of no other, and where in it the page begins.
+    pub fn share_doorbell(&self, queue: u32) -> io::Result<(OwnedFd, u64)> {
+        let shared = self.inner.doorbells.share(u64::from(queue) * PAGE_SIZE, PAGE_SIZE);
+        // A scheduler that announced its sleep in the old page announces it again in the new one, and looks at the
+        // tail there, before it sleeps.
+        self.inner.dies.iter().for_each(Die::wake);
+        shared
     }
 
     /// Reads a register of BAR0; 0 where there is none.

@@ -11,12 +11,13 @@ use vinci_hw::uapi::*;
 use vinci_kernels::{Access as KernelAccess, Ctx, Kernel, KernelFault, Memory, Work};
 
 use crate::clock::Engine;
-use crate::device::Inner;
+use crate::device::{HostBus, Inner};
 use crate::die::Die;
 use crate::fault::{Cause, cause_of, of_kernel};
-use crate::mmu::{Access, AddressSpace};
+use crate::mmu::{Access, AddressSpace, Miss};
 use crate::queue::{Queue, State};
 use crate::sdma::{self, Copy2d};
+use crate::window::{Privates, Span};
 
 /// Arguments that are read without a heap allocation, bytes.
 const INLINE_ARGS: usize = 4096;
@@ -50,14 +51,25 @@ pub enum Task {
 }
 
 /// An address space as kernels on one die see it.
-struct DieMemory<'a>(&'a AddressSpace, u32);
+struct DieMemory<'a> {
+    vm: &'a AddressSpace,
+    host: &'a dyn HostBus,
+    die: u32,
+    privates: Privates,
+}
 
 impl Memory for DieMemory<'_> {
     fn resolve(&self, va: u64, bytes: u64, access: KernelAccess) -> Result<NonNull<u8>, KernelFault> {
         let write = access == KernelAccess::Write;
-        self.0
-            .translate(self.1, va, bytes, if write { Access::Write } else { Access::Read })
-            .map_err(|m| KernelFault::Address { va: m.addr(), bytes, write, cause: cause_of(m) })
+        let fault = |m: Miss| KernelFault::Address { va: m.addr(), bytes, write, cause: cause_of(m) };
+        let wanted = if write { Access::Write } else { Access::Read };
+        match Span::find(self.vm, self.host, self.die, va, bytes, wanted).map_err(fault)? {
+            Span::Here(p) => Ok(p),
+            Span::There(memory, at) => self
+                .privates
+                .make(memory, at, bytes as usize, write, va)
+                .ok_or_else(|| fault(Miss::Unmapped(va))),
+        }
     }
 }
 
@@ -69,15 +81,18 @@ fn host_ns(w: &Work) -> u64 {
 /// Runs a kernel; a panic in it is an exception of the AI core, not of the device.
 fn run_kernel(
     vm: &AddressSpace,
+    host: &dyn HostBus,
     die: u32,
     k: &Kernel,
     args: &ArgsView<'_>,
     parallel: bool,
 ) -> Result<(), Cause> {
-    let memory = DieMemory(vm, die);
+    let memory = DieMemory { vm, host, die, privates: Privates::default() };
     let ctx = Ctx { memory: &memory, parallel };
     match catch_unwind(AssertUnwindSafe(|| (k.run)(&ctx, args))) {
-        Ok(Ok(())) => Ok(()),
+        Ok(Ok(())) => {
+            memory.privates.write_back().map_err(|(va, len)| Cause::access(Miss::Unmapped(va), len, true))
+        }
         Ok(Err(fault)) => Err(of_kernel(k.name, 0, &fault)),
         Err(_) => Err(Cause::new(DRM_VINCI_FAULT_EXCEPTION, format!("kernel {} panicked", k.name))),
     }
@@ -217,12 +232,14 @@ impl Inner {
         };
         if len != 0 {
             let size = u64::from(size);
-            let p =
-                q.vm.translate(q.setup.die, va, size, Access::Read)
-                    .map_err(|m| Cause::access(m, size, false))?;
+            let missed = |m| Cause::access(m, size, false);
+            let from = Span::find(&q.vm, &*self.host, q.setup.die, va, size, Access::Read).map_err(missed)?;
+            let to = Span::Here(NonNull::from(&mut *block).cast());
             // SAFETY: `len` bytes were translated for a load; the process may change them meanwhile, so they are
             // copied once, and only the copy is looked at.
-            unsafe { std::ptr::copy_nonoverlapping(p.as_ptr(), block.as_mut_ptr(), len) };
+            if !unsafe { to.copy_from(0, &from, 0, len) } {
+                return Err(missed(Miss::Unmapped(va)));
+            }
         }
         let bad = |e| of_kernel(kernel.name, 0, &KernelFault::Args(e));
         let args = ArgsView::new(block).map_err(bad)?;
@@ -231,7 +248,7 @@ impl Inner {
         if host_ns(&work) > INLINE_NS {
             return Ok(Step::Offload(Task::Kernel(kernel, block.to_vec(), model_ns)));
         }
-        run_kernel(&q.vm, q.setup.die, kernel, &args, false)?;
+        run_kernel(&q.vm, &*self.host, q.setup.die, kernel, &args, false)?;
         Ok(Step::Done(kernel.core.into(), model_ns))
     }
 
@@ -240,7 +257,7 @@ impl Inner {
         if c.bytes() / 8 > INLINE_NS {
             return Ok(Step::Offload(Task::Copy(c, ns)));
         }
-        sdma::copy(&q.vm, q.setup.die, &c, false)?;
+        sdma::copy(&q.vm, &*self.host, q.setup.die, &c, false)?;
         Ok(Step::Done(Engine::Sdma, ns))
     }
 
@@ -249,28 +266,28 @@ impl Inner {
         if len / 16 > INLINE_NS {
             return Ok(Step::Offload(Task::Fill(va, len, value, ns)));
         }
-        sdma::fill(&q.vm, q.setup.die, va, len, value)?;
+        sdma::fill(&q.vm, &*self.host, q.setup.die, va, len, value)?;
         Ok(Step::Done(Engine::Sdma, ns))
     }
 }
 
 impl Task {
     /// Runs on a worker; the engine it occupied and its model cost.
-    pub(crate) fn run(&self, q: &Queue) -> Result<(Engine, u64), Cause> {
+    pub(crate) fn run(&self, host: &dyn HostBus, q: &Queue) -> Result<(Engine, u64), Cause> {
         let die = q.setup.die;
         let _use = q.vm.enter();
         match *self {
             Self::Kernel(kernel, ref args, ns) => {
                 let args =
                     ArgsView::new(args).map_err(|e| of_kernel(kernel.name, 0, &KernelFault::Args(e)))?;
-                run_kernel(&q.vm, die, kernel, &args, true)?;
+                run_kernel(&q.vm, host, die, kernel, &args, true)?;
                 Ok((kernel.core.into(), ns))
             }
             Self::Copy(ref c, ns) => {
-                sdma::copy(&q.vm, die, c, true).map(|()| (Engine::Sdma, ns)).map_err(Cause::from)
+                sdma::copy(&q.vm, host, die, c, true).map(|()| (Engine::Sdma, ns)).map_err(Cause::from)
             }
             Self::Fill(va, len, value, ns) => {
-                sdma::fill(&q.vm, die, va, len, value).map(|()| (Engine::Sdma, ns)).map_err(Cause::from)
+                sdma::fill(&q.vm, host, die, va, len, value).map(|()| (Engine::Sdma, ns)).map_err(Cause::from)
             }
         }
     }

@@ -42,6 +42,7 @@ impl Cause {
             Miss::NoPeer(_, die) => format!("it is HBM of die {die} and peer access is not enabled"),
             Miss::LinkDown(_) => "the die-to-die link is down".into(),
             Miss::Ecc(_) => "uncorrectable memory error".into(),
+            Miss::Window(..) => "it is pageable memory of another process, which only copies can use".into(),
         };
         let address = miss.addr();
         let text = format!("{verb} of {size} bytes: at {address:#x} {why}");
@@ -74,7 +75,7 @@ impl Cause {
 /// The cause that a miss is reported as.
 pub fn cause_of(miss: Miss) -> drm_vinci_fault_cause {
     match miss {
-        Miss::Unmapped(_) | Miss::Forbidden(_) => DRM_VINCI_FAULT_ADDRESS,
+        Miss::Unmapped(_) | Miss::Forbidden(_) | Miss::Window(..) => DRM_VINCI_FAULT_ADDRESS,
         Miss::NoPeer(..) => DRM_VINCI_FAULT_PEER,
         Miss::LinkDown(_) => DRM_VINCI_FAULT_LINK,
         Miss::Ecc(_) => DRM_VINCI_FAULT_ECC,

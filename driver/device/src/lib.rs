@@ -19,7 +19,8 @@ mod sdma;
 mod shared;
 mod stitch;
 mod telemetry;
+mod window;
 
-pub use device::{Device, DeviceError, HostBus, QUEUES, VECTORS};
+pub use device::{Device, DeviceError, Foreign, HostBus, QUEUES, VECTORS};
 pub use profile::{DEFAULT, DieProfile, Profile, ProfileError, Rates, Thermal, VARIABLE, names};
-pub use shared::Shared;
+pub use shared::{Shared, sealed};

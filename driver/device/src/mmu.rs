@@ -35,6 +35,11 @@ pub enum Target {
         /// Address in this process.
         addr: usize,
     },
+    /// Host memory that is not in this process; see [`crate::HostBus::window`].
+    Window {
+        /// Bus address.
+        bus: u64,
+    },
 }
 
 impl Target {
@@ -43,6 +48,7 @@ impl Target {
         match self {
             Self::Hbm { die, offset } => Self::Hbm { die, offset: offset + bytes },
             Self::Host { addr } => Self::Host { addr: addr + bytes as usize },
+            Self::Window { bus } => Self::Window { bus: bus + bytes },
         }
     }
 }
@@ -82,6 +88,8 @@ pub enum Miss {
     LinkDown(u64),
     /// An uncorrectable memory error is there.
     Ecc(u64),
+    /// It may be accessed, but by copying only: the device address, and the bus address behind it.
+    Window(u64, u64),
 }
 
 impl Miss {
@@ -92,7 +100,8 @@ impl Miss {
             | Self::Forbidden(a)
             | Self::NoPeer(a, _)
             | Self::LinkDown(a)
-            | Self::Ecc(a) => a,
+            | Self::Ecc(a)
+            | Self::Window(a, _) => a,
         }
     }
 }
@@ -235,6 +244,11 @@ impl AddressSpace {
         Ok(())
     }
 
+    /// Forgets the linear views, which show memory that has moved to another file. No work runs meanwhile.
+    pub fn forget_views(&self) {
+        self.stitched.lock().clear();
+    }
+
     /// Lets `from` reach the HBM of `to`, or not.
     pub fn set_peer(&self, from: u32, to: u32, enable: bool) -> Result<(), MapError> {
         let dies = self.hbm.len() as u32;
@@ -280,6 +294,7 @@ impl AddressSpace {
         }
         match target {
             Target::Host { addr } => NonNull::new(addr as *mut u8).ok_or(Miss::Unmapped(va)),
+            Target::Window { bus } => Err(Miss::Window(va, bus)),
             Target::Hbm { die: home, offset } => {
                 if home != die {
                     if self.peers[die as usize].load(Ordering::Acquire) & (1 << home) == 0 {

@@ -184,7 +184,7 @@ fn offload(dev: &Arc<Inner>, die: u32, q: &Arc<Queue>, sqe: Sqe, task: Task) {
     let (dev, q) = (dev.clone(), q.clone());
     let pool = dev.pool().clone();
     pool.spawn(move || {
-        let result = task.run(&q);
+        let result = task.run(&*dev.host, &q);
         let die = &dev.dies[die as usize];
         {
             let mut run = q.run.lock();

@@ -4,7 +4,9 @@ use std::ptr::NonNull;
 
 use rayon::prelude::*;
 
+use crate::device::HostBus;
 use crate::mmu::{Access, AddressSpace, Miss};
+use crate::window::Span;
 
 /// A piece that one worker copies at a time.
 const PIECE: usize = 4 << 20;
@@ -60,7 +62,13 @@ unsafe impl Sync for Raw {}
 
 /// Copies rows. With `parallel`, large copies are split over the worker pool. Overlapping single rows are
 /// copied as memmove does; the order of overlapping rows is that of their addresses.
-pub fn copy(vm: &AddressSpace, die: u32, c: &Copy2d, parallel: bool) -> Result<(), SdmaError> {
+pub fn copy(
+    vm: &AddressSpace,
+    host: &dyn HostBus,
+    die: u32,
+    c: &Copy2d,
+    parallel: bool,
+) -> Result<(), SdmaError> {
     if c.width == 0 || c.height == 0 {
         return Ok(());
     }
@@ -71,14 +79,17 @@ pub fn copy(vm: &AddressSpace, die: u32, c: &Copy2d, parallel: bool) -> Result<(
         .span(c.dst_pitch)
         .zip(c.span(c.src_pitch))
         .ok_or(SdmaError::Malformed("the copy leaves the address space"))?;
-    let src =
-        vm.translate(die, c.src, src_span, Access::Read).map_err(|m| SdmaError::Miss(m, src_span, false))?;
-    let dst =
-        vm.translate(die, c.dst, dst_span, Access::Write).map_err(|m| SdmaError::Miss(m, dst_span, true))?;
+    let src = Span::find(vm, host, die, c.src, src_span, Access::Read)
+        .map_err(|m| SdmaError::Miss(m, src_span, false))?;
+    let dst = Span::find(vm, host, die, c.dst, dst_span, Access::Write)
+        .map_err(|m| SdmaError::Miss(m, dst_span, true))?;
     let (rows, width) = if c.height == 1 || (c.dst_pitch == c.width && c.src_pitch == c.width) {
         (1, c.bytes() as usize)
     } else {
         (c.height as usize, c.width as usize)
+    };
+    let (&Span::Here(src), &Span::Here(dst)) = (&src, &dst) else {
+        return copy_foreign(c, &dst, &src, rows, width, parallel);
     };
     let overlap = (src.as_ptr() as usize) < dst.as_ptr() as usize + dst_span as usize
         && (dst.as_ptr() as usize) < src.as_ptr() as usize + src_span as usize;
@@ -108,12 +119,54 @@ pub fn copy(vm: &AddressSpace, die: u32, c: &Copy2d, parallel: bool) -> Result<(
     Ok(())
 }
 
+/// Copies rows of which one side at least is another process's memory.
+fn copy_foreign(
+    c: &Copy2d,
+    dst: &Span,
+    src: &Span,
+    rows: usize,
+    width: usize,
+    parallel: bool,
+) -> Result<(), SdmaError> {
+    let (dst_pitch, src_pitch) = (c.dst_pitch as usize, c.src_pitch as usize);
+    let pieces = width.div_ceil(PIECE);
+    let piece = |n: usize| {
+        let (i, at) = (n / pieces, n % pieces * PIECE);
+        let len = PIECE.min(width - at);
+        // SAFETY: row `i` and the bytes [at, at + len) of it lie inside the two spans.
+        unsafe { dst.copy_from(i * dst_pitch + at, src, i * src_pitch + at, len) }
+    };
+    let all = rows * pieces;
+    let done = if parallel { (0..all).into_par_iter().all(piece) } else { (0..all).all(piece) };
+    // Which side went away is not known; both belong to the process whose fault it is.
+    if done { Ok(()) } else { Err(SdmaError::Miss(Miss::Unmapped(c.src), c.bytes(), false)) }
+}
+
 /// Stores `value` into `len` bytes at `va`.
-pub fn fill(vm: &AddressSpace, die: u32, va: u64, len: u64, value: u8) -> Result<(), SdmaError> {
+pub fn fill(
+    vm: &AddressSpace,
+    host: &dyn HostBus,
+    die: u32,
+    va: u64,
+    len: u64,
+    value: u8,
+) -> Result<(), SdmaError> {
     if len == 0 {
         return Ok(());
     }
-    let p = vm.translate(die, va, len, Access::Write).map_err(|m| SdmaError::Miss(m, len, true))?;
+    let missed = |m| SdmaError::Miss(m, len, true);
+    let p = match Span::find(vm, host, die, va, len, Access::Write).map_err(missed)? {
+        Span::Here(p) => p,
+        to => {
+            let pattern = vec![value; PIECE.min(len as usize)];
+            let from = Span::Here(NonNull::from(&pattern[..]).cast());
+            let stored = (0..len as usize).step_by(PIECE).all(|at| {
+                // SAFETY: the piece lies inside the span and is no longer than the pattern, which is only read.
+                unsafe { to.copy_from(at, &from, 0, PIECE.min(len as usize - at)) }
+            });
+            return if stored { Ok(()) } else { Err(missed(Miss::Unmapped(va))) };
+        }
+    };
     // SAFETY: `len` bytes were translated for a store.
     unsafe { p.write_bytes(value, len as usize) };
     Ok(())

@@ -20,23 +20,25 @@ pub fn view(hbm: &[Shared], pieces: &[(u64, u64, Target)]) -> io::Result<MmapRaw
         let Target::Hbm { die, offset } = target else {
             return Err(io::Error::other("host memory cannot be part of a range that spans mappings"));
         };
-        let fd = hbm[die as usize].fd().as_raw_fd();
-        // SAFETY: the fixed range lies inside `map`, which this function owns and nobody else knows yet; the
-        // file range lies inside the memfd, as `AddressSpace::map` checked.
-        let p = unsafe {
-            libc::mmap(
-                map.as_mut_ptr().add(at).cast(),
-                len as usize,
-                libc::PROT_READ | libc::PROT_WRITE,
-                libc::MAP_SHARED | libc::MAP_FIXED | libc::MAP_NORESERVE,
-                fd,
-                offset as libc::off_t,
-            )
-        };
-        if p == libc::MAP_FAILED {
-            return Err(io::Error::last_os_error());
-        }
-        at += len as usize;
+        hbm[die as usize].pieces(offset, len, |fd, from, len| {
+            // SAFETY: the fixed range lies inside `map`, which this function owns and nobody else knows yet; the
+            // file range lies inside the memfd, as `AddressSpace::map` checked.
+            let p = unsafe {
+                libc::mmap(
+                    map.as_mut_ptr().add(at).cast(),
+                    len as usize,
+                    libc::PROT_READ | libc::PROT_WRITE,
+                    libc::MAP_SHARED | libc::MAP_FIXED | libc::MAP_NORESERVE,
+                    fd.as_raw_fd(),
+                    from as libc::off_t,
+                )
+            };
+            if p == libc::MAP_FAILED {
+                return Err(io::Error::last_os_error());
+            }
+            at += len as usize;
+            Ok(())
+        })?;
     }
     Ok(map)
 }

@@ -1,46 +1,25 @@
 //! The embedded home: the driver and the device in this process.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
+use parking_lot::MutexGuard;
 use vinci_core::{DmaMemory, Driver, Errno, Mapped, Step};
-use vinci_device::{Device, Profile};
+use vinci_device::Profile;
 use vinci_hw::regs::PAGE_SIZE;
 use vinci_uapi::*;
 
 use crate::fork;
-use crate::host::{Dma, Host, Process, reserve_device_addresses};
+use crate::host::{Dma, Process};
+use crate::machine::{Held, Machine, deadline, process_name};
 use crate::mapping::Mapping;
 use crate::node::{Node, OpenError};
 use crate::user::OwnMemory;
-
-/// Driver and device; shared by all files that the process opens on it.
-struct Machine {
-    driver: Mutex<Driver<Process>>,
-    device: Arc<Device>,
-    host: Arc<Host>,
-}
 
 /// An open file of a device in this process.
 pub struct Embedded {
     machine: Arc<Machine>,
     file: u32,
-}
-
-/// Keeps a buffer object that is mapped into the process, as the pages of an mmap(2) would.
-struct Held {
-    machine: Arc<Machine>,
-    buffer: u32,
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        if !fork::is_forked_child() {
-            self.machine.driver.lock().unexport(self.buffer);
-        }
-    }
 }
 
 impl Embedded {
@@ -51,20 +30,12 @@ impl Embedded {
 
     /// A new device of a given chip.
     pub fn new(profile: Profile) -> Result<Self, OpenError> {
-        fork::watch();
-        reserve_device_addresses();
-        let host = Arc::new(Host::new());
-        let device = Device::open(profile, host.clone())?;
-        let process = Process { device: device.clone(), host: host.clone() };
-        let mut driver = Driver::new(process).map_err(OpenError::Driver)?;
-        driver.set_home(DRM_VINCI_HOME_EMBEDDED, "0000:00:00.0");
-        let machine = Arc::new(Machine { driver: Mutex::new(driver), device, host });
-        Self::open_on(machine).map_err(OpenError::Driver)
+        Self::open_on(Machine::new(profile, DRM_VINCI_HOME_EMBEDDED)?).map_err(OpenError::Driver)
     }
 
     fn open_on(machine: Arc<Machine>) -> Result<Self, Errno> {
-        let name = std::fs::read("/proc/self/comm").unwrap_or_default();
-        let file = machine.driver.lock().open(std::process::id(), name.trim_ascii_end())?;
+        let pid = std::process::id();
+        let file = machine.driver.lock().open(pid, &process_name(pid))?;
         Ok(Self { machine, file })
     }
 
@@ -73,12 +44,8 @@ impl Embedded {
         Self::open_on(self.machine.clone())
     }
 
-    fn driver(&self) -> parking_lot::MutexGuard<'_, Driver<Process>> {
-        let mut driver = self.machine.driver.lock();
-        if self.machine.host.events_pending.swap(false, Ordering::AcqRel) {
-            driver.drain_events();
-        }
-        driver
+    fn driver(&self) -> MutexGuard<'_, Driver<Process>> {
+        self.machine.driver()
     }
 
     fn wait(&self, a: &drm_vinci_wait) -> Result<(), Errno> {
@@ -112,12 +79,6 @@ impl Embedded {
             }
         }
     }
-}
-
-/// `None`: never.
-fn deadline(timeout_ns: i64) -> Option<Instant> {
-    let ns = u64::try_from(timeout_ns).ok()?;
-    Instant::now().checked_add(Duration::from_nanos(ns))
 }
 
 impl Node for Embedded {

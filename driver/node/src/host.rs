@@ -5,17 +5,20 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::fs::File;
+use std::os::fd::AsRawFd;
 use std::ptr::NonNull;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use parking_lot::{Condvar, Mutex, RwLock};
 use vinci_core::{DmaMemory, Errno, PinnedMemory, Platform};
-use vinci_device::{Device, HostBus, VECTORS};
+use vinci_device::{Device, Foreign, HostBus, VECTORS};
 use vinci_hw::regs::{PAGE_SIZE, Reg, VECTOR_ADMIN, queue_vector};
 
 use crate::fork::is_forked_child;
+use crate::served::client::{Client, Windows};
 
 /// Somebody may sleep on it; waking costs nothing while nobody does.
 #[derive(Default)]
@@ -84,9 +87,24 @@ impl Ranges {
     }
 }
 
+/// Who is to hear of completions and events besides the bells: the sleepers of other processes.
+pub(crate) trait Listener: Send + Sync {
+    /// A vector fired.
+    fn vector(&self, vector: u16);
+    /// A queue was woken by the driver.
+    fn queue(&self, queue: u32);
+    /// A file has events.
+    fn file(&self, file: u32);
+}
+
 /// Memory that the device may reach, and who waits for its interrupts.
 pub(crate) struct Host {
     ranges: RwLock<Ranges>,
+    /// Other processes' pages, by bus address.
+    pub(crate) windows: Windows,
+    /// Whether memory is made such that other processes can map it.
+    shared: bool,
+    pub(crate) listener: OnceLock<Arc<dyn Listener>>,
     /// By vector; vector 0 is events.
     pub(crate) bells: Vec<Bell>,
     /// Vector 0 fired and nobody has drained the event ring since.
@@ -95,9 +113,12 @@ pub(crate) struct Host {
 }
 
 impl Host {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(shared: bool) -> Self {
         Self {
             ranges: RwLock::default(),
+            windows: Windows::default(),
+            shared,
+            listener: OnceLock::new(),
             bells: (0..VECTORS).map(|_| Bell::default()).collect(),
             events_pending: AtomicBool::new(false),
             born: Instant::now(),
@@ -131,6 +152,13 @@ impl HostBus for Host {
         if let Some(bell) = self.bells.get(usize::from(vector)) {
             bell.ring();
         }
+        if let Some(listener) = self.listener.get() {
+            listener.vector(vector);
+        }
+    }
+
+    fn window(&self, bus: u64, len: u64) -> Option<(Arc<dyn Foreign>, u64)> {
+        self.windows.find(bus, len)
     }
 }
 
@@ -138,6 +166,8 @@ impl HostBus for Host {
 pub struct HostMemory {
     ptr: NonNull<u8>,
     len: usize,
+    /// The memfd that it is, if other processes are to map it.
+    file: Option<File>,
     host: Arc<Host>,
 }
 
@@ -149,14 +179,20 @@ unsafe impl Sync for HostMemory {}
 impl HostMemory {
     fn new(bytes: u64, host: &Arc<Host>) -> Result<Self, Errno> {
         let len = usize::try_from(bytes).map_err(|_| Errno::NoMem)?;
-        // SAFETY: a fresh anonymous mapping at an address of the kernel's choice.
+        let file = host.shared.then(|| vinci_device::sealed("vinci-host", bytes)).transpose();
+        let file = file.map_err(|_| Errno::NoMem)?;
+        let (kind, fd) = match &file {
+            None => (libc::MAP_PRIVATE | libc::MAP_ANONYMOUS, -1),
+            Some(file) => (libc::MAP_SHARED, file.as_raw_fd()),
+        };
+        // SAFETY: a fresh mapping at an address of the kernel's choice, as long as the file if there is one.
         let p = unsafe {
             libc::mmap(
                 std::ptr::null_mut(),
                 len,
                 libc::PROT_READ | libc::PROT_WRITE,
-                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE,
-                -1,
+                kind | libc::MAP_NORESERVE,
+                fd,
                 0,
             )
         };
@@ -165,7 +201,7 @@ impl HostMemory {
         }
         let ptr = NonNull::new(p.cast()).ok_or(Errno::NoMem)?;
         host.allow(ptr.as_ptr() as u64, bytes);
-        Ok(Self { ptr, len, host: host.clone() })
+        Ok(Self { ptr, len, file, host: host.clone() })
     }
 }
 
@@ -183,6 +219,13 @@ impl Drop for HostMemory {
 #[derive(Clone)]
 pub struct Dma(pub(crate) Arc<HostMemory>);
 
+impl Dma {
+    /// The memfd, in a home that shares its memory.
+    pub(crate) fn file(&self) -> Option<&File> {
+        self.0.file.as_ref()
+    }
+}
+
 impl DmaMemory for Dma {
     fn bus(&self) -> u64 {
         self.0.ptr.as_ptr() as u64
@@ -197,9 +240,11 @@ impl DmaMemory for Dma {
     }
 }
 
-/// Pages of this process that the device may reach.
+/// Pages of the calling process that the device may reach.
 pub struct Pinned {
     segment: [(u64, u64); 1],
+    /// They are another process's.
+    foreign: bool,
     host: Arc<Host>,
 }
 
@@ -215,7 +260,7 @@ impl Drop for Pinned {
             return;
         }
         let (addr, len) = self.segment[0];
-        self.host.forbid(addr, len);
+        if self.foreign { self.host.windows.close(addr) } else { self.host.forbid(addr, len) }
     }
 }
 
@@ -246,9 +291,14 @@ impl Platform for Process {
     }
 
     fn pin(&self, addr: u64, bytes: u64, readonly: bool) -> Result<Pinned, Errno> {
+        let host = self.host.clone();
+        if let Some(client) = Client::calling() {
+            let bus = self.host.windows.open(client, addr, bytes)?;
+            return Ok(Pinned { segment: [(bus, bytes)], foreign: true, host });
+        }
         check_mapped(addr, bytes, readonly)?;
         self.host.allow(addr, bytes);
-        Ok(Pinned { segment: [(addr, bytes)], host: self.host.clone() })
+        Ok(Pinned { segment: [(addr, bytes)], foreign: false, host })
     }
 
     fn pause(&self) {
@@ -261,17 +311,29 @@ impl Platform for Process {
 
     fn wake_queue(&self, queue: u32) {
         self.host.queue_bell(queue).ring();
+        if let Some(listener) = self.host.listener.get() {
+            listener.queue(queue);
+        }
     }
 
-    fn wake_file(&self, _file: u32) {
+    fn wake_file(&self, file: u32) {
         self.host.bells[usize::from(VECTOR_ADMIN)].ring();
+        if let Some(listener) = self.host.listener.get() {
+            listener.file(file);
+        }
+    }
+
+    fn hbm_freed(&self, die: u32, offset: u64, len: u64) {
+        if let Err(e) = self.device.unshare_hbm(die, offset, len) {
+            log::error!("die {die}: HBM {offset:#x}..{:#x} stays shared: {e}", offset + len);
+        }
     }
 }
 
 /// Whether a range can be accessed, as the kernel would find when it pins the pages. A hole is always found;
 /// pages without permission are looked for at both ends of a long range only, because asking for each one costs
 /// as much as a tenth of copying it.
-fn check_mapped(addr: u64, bytes: u64, readonly: bool) -> Result<(), Errno> {
+pub(crate) fn check_mapped(addr: u64, bytes: u64, readonly: bool) -> Result<(), Errno> {
     let mut resident = [0u8; 4096];
     let step = resident.len() as u64 * PAGE_SIZE;
     let mut at = addr;

@@ -44,25 +44,7 @@ impl Kernel {
 
 /// The driver's error numbers are Linux's own; one that it does not use is an I/O error.
 fn errno(e: &io::Error) -> Errno {
-    const KNOWN: [Errno; 16] = [
-        Errno::Perm,
-        Errno::NoEnt,
-        Errno::Intr,
-        Errno::Io,
-        Errno::NoMem,
-        Errno::Fault,
-        Errno::Busy,
-        Errno::Exist,
-        Errno::NoDev,
-        Errno::Inval,
-        Errno::NoSpc,
-        Errno::NoTty,
-        Errno::Time,
-        Errno::Proto,
-        Errno::OpNotSupp,
-        Errno::OwnerDead,
-    ];
-    KNOWN.into_iter().find(|&k| e.raw_os_error() == Some(k as i32)).unwrap_or(Errno::Io)
+    e.raw_os_error().and_then(Errno::from_raw).unwrap_or(Errno::Io)
 }
 
 impl Node for Kernel {

@@ -2,7 +2,7 @@
 //!
 //! - embedded: driver and device live in this process ([`Embedded`]);
 //! - kernel: `/dev/accel/accelN`, ioctl(2) and mmap(2) ([`Kernel`]);
-//! - served: a Unix socket. It is not there yet; `VINCI_DEVICE=unix:PATH` says so.
+//! - served: a Unix socket, behind which a [`Server`] hosts a device for several processes ([`Served`]).
 //!
 //! [`open`] chooses by `VINCI_DEVICE`. Requests are the structures of `vinci_accel.h`; [`Request`] ties each to
 //! its number and direction, and [`Handle`] has one method per request.
@@ -12,8 +12,10 @@ mod fork;
 mod handle;
 mod host;
 mod kernel;
+mod machine;
 mod mapping;
 mod node;
+mod served;
 mod user;
 
 pub use embedded::Embedded;
@@ -22,5 +24,6 @@ pub use handle::{Handle, Request};
 pub use kernel::Kernel;
 pub use mapping::Mapping;
 pub use node::{Node, OpenError, VARIABLE, open};
-pub use vinci_core::Errno;
+pub use served::{Policy, ServeError, Served, Server, Stopper};
+pub use vinci_core::{Errno, Limits};
 pub use vinci_uapi as uapi;

@@ -9,6 +9,7 @@ use vinci_device::ProfileError;
 use crate::embedded::Embedded;
 use crate::kernel::Kernel;
 use crate::mapping::Mapping;
+use crate::served::Served;
 
 /// The environment variable that chooses the home.
 pub const VARIABLE: &str = "VINCI_DEVICE";
@@ -48,6 +49,14 @@ pub enum OpenError {
         /// Why.
         error: std::io::Error,
     },
+    /// A server.
+    #[error("{path}: {error}; is `vinci serve --socket {path}` running, and does it let this user in?")]
+    Serve {
+        /// Its socket.
+        path: String,
+        /// Why.
+        error: std::io::Error,
+    },
     /// `VINCI_DEVICE` asks for something that is not there.
     #[error("{VARIABLE}={0}: {1}")]
     Unsupported(String, &'static str),
@@ -64,10 +73,9 @@ pub fn open() -> Result<Arc<dyn Node>, OpenError> {
         },
         "embedded" => Ok(Arc::new(Embedded::from_env()?)),
         path if path.starts_with('/') => Ok(Arc::new(Kernel::open(path.as_ref())?)),
-        other if other.starts_with("unix:") => Err(OpenError::Unsupported(
-            wanted,
-            "the served home is not implemented yet; unset the variable to use the embedded device",
-        )),
+        other if other.starts_with("unix:") => {
+            Ok(Arc::new(Served::connect(other["unix:".len()..].as_ref())?))
+        }
         _ => Err(OpenError::Unsupported(wanted, "expected `embedded`, /dev/accel/accelN or unix:PATH")),
     }
 }

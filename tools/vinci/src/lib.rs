@@ -5,5 +5,6 @@ pub mod chips;
 pub mod doctor;
 pub mod home;
 pub mod info;
+pub mod serve;
 pub mod show;
 pub mod smi;

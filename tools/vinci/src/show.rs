@@ -37,9 +37,10 @@ pub fn json(value: &impl Serialize) -> Result<()> {
     Ok(())
 }
 
-/// Lets warnings of the driver and the device appear on stderr; `VINCI_LOG` asks for more or less.
-pub fn start_log() {
-    env_logger::Builder::from_env(env_logger::Env::new().filter_or("VINCI_LOG", "warn"))
+/// Lets what the driver and the device have to say appear on stderr from a level on; `VINCI_LOG` asks for more or
+/// less.
+pub fn start_log(default: &str) {
+    env_logger::Builder::from_env(env_logger::Env::new().filter_or("VINCI_LOG", default))
         .format_timestamp(None)
         .init();
 }

@@ -110,7 +110,7 @@ fn info(a: &Info) -> Result<()> {
 fn main() -> std::process::ExitCode {
     show::end_with_the_reader();
     let cli = Cli::parse();
-    show::start_log();
+    show::start_log("warn");
     let result = match cli.command {
         _ if cli.version => {
             println!("npu-smi version: {VERSION}");

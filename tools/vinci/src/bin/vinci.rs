@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{CommandFactory, Parser, Subcommand};
-use vinci_tools::{bench, chips, doctor, home, info, show};
+use vinci_tools::{bench, chips, doctor, home, info, serve, show};
 
 #[derive(Parser)]
 #[command(name = "vinci", version, about = "Ascend NPUs in software: driver, runtime, device", after_help = EXAMPLES)]
@@ -40,6 +40,9 @@ enum Cmd {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
         command: Vec<OsString>,
     },
+    /// Host one device on a Unix socket, for several processes
+    #[command(after_help = serve::EXAMPLES)]
+    Serve(serve::Args),
     /// Measure, each row beside a peer in the same run
     Bench(bench::Args),
     /// Check this machine and say what is missing
@@ -70,7 +73,7 @@ fn main() -> ExitCode {
             unsafe { std::env::set_var(name, value) };
         }
     }
-    show::start_log();
+    show::start_log(if matches!(cli.command, Cmd::Serve(_)) { "info" } else { "warn" });
     let result: Result<()> = match cli.command {
         Cmd::Info { json } => info::print(json),
         Cmd::Run { command } => match home::run(&command) {
@@ -80,6 +83,7 @@ fn main() -> ExitCode {
                 return ExitCode::from(home::exit_code(&e));
             }
         },
+        Cmd::Serve(args) => serve::run(&args),
         Cmd::Bench(args) => bench::run(&args),
         Cmd::Doctor { json } => doctor::print(json),
         Cmd::Chips { json } => chips::print(json),

@@ -1,70 +1,36 @@
-//! The embedded home end to end: requests, rings and memory as a runtime uses them.
+//! The homes end to end: requests, rings and memory as a runtime uses them. Every test runs in each home.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+mod common;
+
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use vinci_device::Profile;
+use common::{Home, MIB, Queue, RW};
+use vinci_driver::Errno;
 use vinci_driver::uapi::*;
-use vinci_driver::{Embedded, Errno, Handle, Mapping};
-use vinci_hw::{doorbell, sqe};
+use vinci_hw::sqe;
 
-const RW: u32 = DRM_VINCI_MAP_READ | DRM_VINCI_MAP_WRITE;
-const MIB: u64 = 1 << 20;
-
-struct Queue {
-    dev: Handle,
-    id: u32,
-    ring: Mapping,
-    bell: Mapping,
-    fence: Mapping,
-    tail: u64,
+in_both_homes! {
+    says_what_it_is
+    copies_through_hbm_and_sleeps_on_the_fence
+    a_fault_is_recorded_and_reset
+    waits_time_out_and_go_on
+    files_cannot_name_each_others_objects
+    closing_a_file_takes_everything_and_leaves_nothing_behind
+    user_pages_are_reached_and_holes_are_refused
+    resets_lose_queues_and_keep_address_spaces
+    malloc_and_free_are_fast_enough_to_see
+    a_mapping_keeps_the_memory_of_a_closed_object
+    a_host_call_stops_the_queue_until_it_is_answered
+    many_threads_wait_for_different_entries_of_one_queue
+    a_destroyed_queue_wakes_who_waits_for_it
+    a_forked_child_is_refused_and_harms_nobody
 }
 
-impl Queue {
-    fn new(dev: &Handle, vm: u32, die: u32) -> Self {
-        let q = dev.queue_create(vm, die, 3, 256).unwrap();
-        let (ring, bell) =
-            (dev.mmap(q.ring_offset, 256 * 64).unwrap(), dev.mmap(q.doorbell_offset, 4096).unwrap());
-        let fence = dev.mmap(q.fence_offset, 4096).unwrap();
-        Self { dev: dev.clone(), id: q.queue_id, ring, bell, fence, tail: 0 }
-    }
-
-    fn submit(&mut self, sqe: sqe::Sqe) {
-        // SAFETY: the mappings are as large as the contract says.
-        unsafe {
-            self.ring.ptr().cast::<sqe::Sqe>().add((self.tail % 256) as usize).write_volatile(sqe);
-            self.tail += 1;
-            let bell = self.bell.ptr().cast::<drm_vinci_queue_doorbell>().as_ptr();
-            let (tail, kick) =
-                (AtomicU64::from_ptr(&raw mut (*bell).tail), AtomicU32::from_ptr(&raw mut (*bell).need_kick));
-            if doorbell::ring(tail, kick, self.tail) {
-                self.dev.queue_kick(self.id).unwrap();
-            }
-        }
-    }
-
-    fn wait(&self) -> Result<(), Errno> {
-        self.dev.wait(self.id, self.tail, 10_000_000_000)
-    }
-
-    fn completed(&self) -> u64 {
-        // SAFETY: the first word of the fence page.
-        unsafe { AtomicU64::from_ptr(self.fence.ptr().cast().as_ptr()) }.load(Ordering::Acquire)
-    }
-}
-
-fn open() -> (Embedded, Handle) {
-    let e = Embedded::new(Profile::by_name("910c").unwrap()).unwrap();
-    let h = Handle::new(Arc::new(e.reopen().unwrap()));
-    (e, h)
-}
-
-#[test]
-fn says_what_it_is() {
-    let (_e, dev) = open();
+fn says_what_it_is(home: &Home) {
+    let dev = home.open();
     let info = dev.device_info().unwrap();
-    assert_eq!((info.die_count, info.home, info.page_size), (2, DRM_VINCI_HOME_EMBEDDED, 4096));
+    assert_eq!((info.die_count, info.home, info.page_size), (2, home.number(), 4096));
     assert_eq!(dev.die_info(1).unwrap().aic_cores, 24);
     assert_eq!(dev.die_info(2).unwrap_err(), Errno::NoEnt);
     assert!(dev.kernel("nop").unwrap().kernel != 0);
@@ -72,9 +38,8 @@ fn says_what_it_is() {
     assert_eq!(dev.process(0).unwrap().pid, std::process::id());
 }
 
-#[test]
-fn copies_through_hbm_and_sleeps_on_the_fence() {
-    let (_e, dev) = open();
+fn copies_through_hbm_and_sleeps_on_the_fence(home: &Home) {
+    let dev = home.open();
     let base = dev.device_info().unwrap().va_base;
     let vm = dev.vm_create().unwrap();
     let host = dev.bo_create(8 * MIB, DRM_VINCI_PLACE_HOST, 0).unwrap();
@@ -103,9 +68,8 @@ fn copies_through_hbm_and_sleeps_on_the_fence() {
     dev.vm_destroy(vm).unwrap();
 }
 
-#[test]
-fn a_fault_is_recorded_and_reset() {
-    let (_e, dev) = open();
+fn a_fault_is_recorded_and_reset(home: &Home) {
+    let dev = home.open();
     let base = dev.device_info().unwrap().va_base;
     let vm = dev.vm_create().unwrap();
     let (mut bad, mut good) = (Queue::new(&dev, vm, 0), Queue::new(&dev, vm, 0));
@@ -125,9 +89,8 @@ fn a_fault_is_recorded_and_reset() {
     bad.wait().unwrap();
 }
 
-#[test]
-fn waits_time_out_and_go_on() {
-    let (_e, dev) = open();
+fn waits_time_out_and_go_on(home: &Home) {
+    let dev = home.open();
     let base = dev.device_info().unwrap().va_base;
     let vm = dev.vm_create().unwrap();
     let host = dev.bo_create(4096, DRM_VINCI_PLACE_HOST, 0).unwrap();
@@ -145,10 +108,9 @@ fn waits_time_out_and_go_on() {
     assert_eq!(q.completed(), 1);
 }
 
-#[test]
-fn files_cannot_name_each_others_objects() {
-    let (e, a) = open();
-    let b = Handle::new(Arc::new(e.reopen().unwrap()));
+fn files_cannot_name_each_others_objects(home: &Home) {
+    let a = home.open();
+    let b = home.open();
     let base = a.device_info().unwrap().va_base;
     let (vm_a, vm_b) = (a.vm_create().unwrap(), b.vm_create().unwrap());
     let bo = a.bo_create(MIB, DRM_VINCI_PLACE_HBM, 0).unwrap();
@@ -161,9 +123,8 @@ fn files_cannot_name_each_others_objects() {
     assert!(b.mmap(bo.mmap_offset, 4096).is_err());
 }
 
-#[test]
-fn closing_a_file_takes_everything_and_leaves_nothing_behind() {
-    let (e, a) = open();
+fn closing_a_file_takes_everything_and_leaves_nothing_behind(home: &Home) {
+    let a = home.open();
     let base = a.device_info().unwrap().va_base;
     let vm = a.vm_create().unwrap();
     let bo = a.bo_create(MIB, DRM_VINCI_PLACE_HBM, 0).unwrap();
@@ -172,7 +133,7 @@ fn closing_a_file_takes_everything_and_leaves_nothing_behind() {
     q.submit(sqe::fill(base, MIB, 0x77));
     q.wait().unwrap();
     drop((q, a));
-    let b = Handle::new(Arc::new(e.reopen().unwrap()));
+    let b = home.open();
     assert_eq!(b.telemetry(0).unwrap().hbm_used, 0);
     let bo = b.bo_create(MIB, DRM_VINCI_PLACE_HBM, 0).unwrap();
     let map = b.mmap(bo.mmap_offset, MIB).unwrap();
@@ -181,9 +142,8 @@ fn closing_a_file_takes_everything_and_leaves_nothing_behind() {
     assert!(bytes.iter().all(|&x| x == 0), "the other file's data must be gone");
 }
 
-#[test]
-fn user_pages_are_reached_and_holes_are_refused() {
-    let (_e, dev) = open();
+fn user_pages_are_reached_and_holes_are_refused(home: &Home) {
+    let dev = home.open();
     let base = dev.device_info().unwrap().va_base;
     let vm = dev.vm_create().unwrap();
     let layout = std::alloc::Layout::from_size_align(16384, 4096).unwrap();
@@ -212,9 +172,8 @@ fn user_pages_are_reached_and_holes_are_refused() {
     unsafe { std::alloc::dealloc(p, layout) };
 }
 
-#[test]
-fn resets_lose_queues_and_keep_address_spaces() {
-    let (_e, dev) = open();
+fn resets_lose_queues_and_keep_address_spaces(home: &Home) {
+    let dev = home.open();
     let base = dev.device_info().unwrap().va_base;
     let vm = dev.vm_create().unwrap();
     for die in 0..2 {
@@ -236,9 +195,8 @@ fn resets_lose_queues_and_keep_address_spaces() {
     c.wait().expect("the address space is back");
 }
 
-#[test]
-fn malloc_and_free_are_fast_enough_to_see() {
-    let (_e, dev) = open();
+fn malloc_and_free_are_fast_enough_to_see(home: &Home) {
+    let dev = home.open();
     let base = dev.device_info().unwrap().va_base;
     let vm = dev.vm_create().unwrap();
     let start = Instant::now();
@@ -252,9 +210,8 @@ fn malloc_and_free_are_fast_enough_to_see() {
     assert_eq!(dev.telemetry(0).unwrap().hbm_used, 0);
 }
 
-#[test]
-fn a_mapping_keeps_the_memory_of_a_closed_object() {
-    let (_e, dev) = open();
+fn a_mapping_keeps_the_memory_of_a_closed_object(home: &Home) {
+    let dev = home.open();
     let a = dev.bo_create(MIB, DRM_VINCI_PLACE_HBM, 0).unwrap();
     let map = dev.mmap(a.mmap_offset, MIB).unwrap();
     dev.bo_close(a.handle).unwrap();
@@ -265,9 +222,8 @@ fn a_mapping_keeps_the_memory_of_a_closed_object() {
     assert_eq!(dev.telemetry(0).unwrap().hbm_used, MIB);
 }
 
-#[test]
-fn a_host_call_stops_the_queue_until_it_is_answered() {
-    let (_e, dev) = open();
+fn a_host_call_stops_the_queue_until_it_is_answered(home: &Home) {
+    let dev = home.open();
     let vm = dev.vm_create().unwrap();
     let mut q = Queue::new(&dev, vm, 0);
     assert!(!dev.node().poll(Some(Duration::ZERO)).unwrap());
@@ -287,9 +243,8 @@ fn a_host_call_stops_the_queue_until_it_is_answered() {
     assert_eq!(q.completed(), 3);
 }
 
-#[test]
-fn many_threads_wait_for_different_entries_of_one_queue() {
-    let (_e, dev) = open();
+fn many_threads_wait_for_different_entries_of_one_queue(home: &Home) {
+    let dev = home.open();
     let base = dev.device_info().unwrap().va_base;
     let vm = dev.vm_create().unwrap();
     let host = dev.bo_create(4096, DRM_VINCI_PLACE_HOST, 0).unwrap();
@@ -314,9 +269,8 @@ fn many_threads_wait_for_different_entries_of_one_queue() {
     assert_eq!(q.completed(), 16);
 }
 
-#[test]
-fn a_destroyed_queue_wakes_who_waits_for_it() {
-    let (_e, dev) = open();
+fn a_destroyed_queue_wakes_who_waits_for_it(home: &Home) {
+    let dev = home.open();
     let vm = dev.vm_create().unwrap();
     let q = Queue::new(&dev, vm, 0);
     std::thread::scope(|s| {
@@ -327,9 +281,8 @@ fn a_destroyed_queue_wakes_who_waits_for_it() {
     });
 }
 
-#[test]
-fn a_forked_child_is_refused_and_harms_nobody() {
-    let (_e, dev) = open();
+fn a_forked_child_is_refused_and_harms_nobody(home: &Home) {
+    let dev = home.open();
     let vm = dev.vm_create().unwrap();
     let mut q = Queue::new(&dev, vm, 0);
     q.submit(sqe::placeholder());
@@ -341,7 +294,7 @@ fn a_forked_child_is_refused_and_harms_nobody() {
             && dev.wait(q.id, 9, -1) == Err(Errno::OwnerDead)
             && dev.node().poll(None) == Err(Errno::OwnerDead)
             && dev.mmap(0, 4096).err() == Some(Errno::OwnerDead);
-        drop((q, dev, _e));
+        drop((q, dev));
         // SAFETY: ends the child at once.
         unsafe { libc::_exit(if refused { 42 } else { 1 }) };
     }
