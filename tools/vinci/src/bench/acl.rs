@@ -28,8 +28,20 @@ pub struct Acl {
         unsafe extern "C" fn(*const i64, u64, i32, *const i64, i64, i32, *const i64, u64, Handle) -> Handle,
     matmul_prepare: unsafe extern "C" fn(Handle, Handle, Handle, i8, *mut u64, *mut Handle) -> i32,
     matmul: unsafe extern "C" fn(Handle, u64, Handle, Handle) -> i32,
+    create_scalar: unsafe extern "C" fn(*const c_void, i32) -> Handle,
+    add_prepare: unsafe extern "C" fn(Handle, Handle, Handle, Handle, *mut u64, *mut Handle) -> i32,
+    add: unsafe extern "C" fn(Handle, u64, Handle, Handle) -> i32,
+    capture_begin: unsafe extern "C" fn(Handle, i32) -> i32,
+    capture_end: unsafe extern "C" fn(Handle, *mut Handle) -> i32,
+    execute: unsafe extern "C" fn(Handle, Handle) -> i32,
     stream: Handle,
     _libraries: (Library, Library),
+}
+
+/// The operands of an addition in place, and its factor.
+pub struct Adder {
+    tensor: Handle,
+    alpha: Handle,
 }
 
 /// Direction of a copy, as aclrtMemcpyKind.
@@ -76,6 +88,16 @@ impl Acl {
             aclnnMatmulGetWorkspaceSize: unsafe extern "C" fn(Handle, Handle, Handle, i8, *mut u64, *mut Handle) -> i32,
             aclnnMatmul: unsafe extern "C" fn(Handle, u64, Handle, Handle) -> i32,
         );
+        let (create_scalar, add_prepare, add) = symbols!(ops,
+            aclCreateScalar: unsafe extern "C" fn(*const c_void, i32) -> Handle,
+            aclnnAddGetWorkspaceSize: unsafe extern "C" fn(Handle, Handle, Handle, Handle, *mut u64, *mut Handle) -> i32,
+            aclnnAdd: unsafe extern "C" fn(Handle, u64, Handle, Handle) -> i32,
+        );
+        let (capture_begin, capture_end, execute) = symbols!(acl,
+            aclmdlRICaptureBegin: unsafe extern "C" fn(Handle, i32) -> i32,
+            aclmdlRICaptureEnd: unsafe extern "C" fn(Handle, *mut Handle) -> i32,
+            aclmdlRIExecuteAsync: unsafe extern "C" fn(Handle, Handle) -> i32,
+        );
         let (mut stream, mut nop) = (std::ptr::null_mut(), 0);
         // SAFETY: called as the headers say; initialising twice is answered with a code that is no matter here.
         unsafe {
@@ -94,6 +116,12 @@ impl Acl {
             create_tensor,
             matmul_prepare,
             matmul,
+            create_scalar,
+            add_prepare,
+            add,
+            capture_begin,
+            capture_end,
+            execute,
             stream,
             _libraries: (acl, ops),
         })
@@ -156,5 +184,48 @@ impl Acl {
             }
         }
         Ok(())
+    }
+
+    /// A square float32 tensor that is added to itself.
+    pub fn adder(&self, n: usize) -> Result<Adder> {
+        let (float32, one) = (0, 1f32);
+        let data = self.malloc(n * n * 4)?;
+        let tensor = self.square(float32, n as i64, data);
+        // SAFETY: the value is a local, which is copied.
+        let alpha = unsafe { (self.create_scalar)((&raw const one).cast(), float32) };
+        Ok(Adder { tensor, alpha })
+    }
+
+    /// aclnnAdd, both phases, submitted.
+    pub fn add(&self, of: &Adder) -> Result<()> {
+        let (mut size, mut executor) = (0, std::ptr::null_mut());
+        // SAFETY: handles that the library checks; places for answers are locals.
+        unsafe {
+            let prepared =
+                (self.add_prepare)(of.tensor, of.tensor, of.alpha, of.tensor, &mut size, &mut executor);
+            ok("aclnnAddGetWorkspaceSize", prepared)?;
+            ok("aclnnAdd", (self.add)(std::ptr::null_mut(), size, executor, self.stream))
+        }
+    }
+
+    /// aclmdlRICaptureBegin, forbidding nothing.
+    pub fn capture_begin(&self) -> Result<()> {
+        let relaxed = 2;
+        // SAFETY: a live stream.
+        ok("aclmdlRICaptureBegin", unsafe { (self.capture_begin)(self.stream, relaxed) })
+    }
+
+    /// aclmdlRICaptureEnd.
+    pub fn capture_end(&self) -> Result<Handle> {
+        let mut model = std::ptr::null_mut();
+        // SAFETY: a live stream; the place for the answer is a local.
+        ok("aclmdlRICaptureEnd", unsafe { (self.capture_end)(self.stream, &mut model) })?;
+        Ok(model)
+    }
+
+    /// aclmdlRIExecuteAsync.
+    pub fn execute(&self, model: Handle) -> Result<()> {
+        // SAFETY: handles that the library checks.
+        ok("aclmdlRIExecuteAsync", unsafe { (self.execute)(model, self.stream) })
     }
 }

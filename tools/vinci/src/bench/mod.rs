@@ -2,6 +2,7 @@
 
 mod acl;
 mod blas;
+mod graph;
 mod matmul;
 mod memory;
 mod opencl;

@@ -52,6 +52,7 @@ macro_rules! row {
 pub const ROWS: &[RowKind] = &[
     row!("launch_rate", "launches/s", higher, ">= 5,000,000 and >= 10 x", |v, r, _| Some(v >= 5e6 && r? >= 10.0), launch_rate),
     row!("launch_sync", "us", lower, "<= 1/5 of the time", |_, r, _| Some(r? >= 5.0), launch_sync),
+    row!("graph_replay", "ns/operator", lower, "<= 1/5 of the time", |_, r, _| Some(r? >= 5.0), super::graph::replay),
     row!("memcpy_h2d", "GB/s", higher, ">= 0.95 x", |_, r, _| Some(r? >= 0.95), |e| copy(e, Direction::ToDevice)),
     row!("memcpy_d2h", "GB/s", higher, ">= 0.95 x", |_, r, _| Some(r? >= 0.95), |e| copy(e, Direction::ToHost)),
     row!("malloc_free", "ns", lower, "<= 1 us", |v, _, _| Some(v <= 1000.0), malloc_free),
