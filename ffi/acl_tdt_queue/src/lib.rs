@@ -1,6 +1,6 @@
 //! `libacl_tdt_queue.so`: queues of buffers, and routes between queues.
 //!
-//! [`state::State`] is everything that queues and routes decide, behind one lock: what enters a queue goes along
+//! `state::State` is everything that queues and routes decide, behind one lock: what enters a queue goes along
 //! its routes before the lock is let go, so no thread is needed to move it.
 #![allow(non_snake_case)]
 
