@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
-/* Generated from ffi/opapi/src/ops/mod.rs; see the test headers_are_current. */
+/* Generated from ffi/opapi/src/ops; see the test headers_are_current. */
 #ifndef VINCI_ACLNN_S_WHERE_H
 #define VINCI_ACLNN_S_WHERE_H
 

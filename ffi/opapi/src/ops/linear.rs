@@ -7,6 +7,23 @@ use crate::objects::Scalar;
 use crate::program::Attr::{Float, Int};
 use crate::program::Program;
 use crate::view::{View, broadcast};
+use super::declare::operators;
+
+operators! {
+    "matmul" { /// out = self @ mat2 of vectors, matrices and batches, as numpy's matmul.
+        aclnnMatmul(self_: Tensor, mat2: Tensor, out: Out, cubeMathType: Int8) => matmul; }
+    "mm" { /// out = self @ mat2 of two matrices.
+        aclnnMm(self_: Tensor, mat2: Tensor, out: Out, cubeMathType: Int8) => mm; }
+    "batch_matmul" { /// out = self @ mat2 of batches of matrices.
+        aclnnBatchMatMul(self_: Tensor, mat2: Tensor, out: Out, cubeMathType: Int8) => bmm; }
+    "addmm" { /// out = beta * self + alpha * mat1 @ mat2.
+        aclnnAddmm(self_: Tensor, mat1: Tensor, mat2: Tensor, beta: Scalar, alpha: Scalar, out: Out, cubeMathType: Int8) => addmm;
+        /// self = beta * self + alpha * mat1 @ mat2.
+        aclnnInplaceAddmm(selfRef: Ref, mat1: Tensor, mat2: Tensor, beta: Scalar, alpha: Scalar, cubeMathType: Int8) =>
+            |p, c: View, a, b, beta, alpha, t| addmm(p, c.clone(), a, b, beta, alpha, c, t); }
+    "baddbmm" { /// out = beta * self + alpha * batch1 @ batch2.
+        aclnnBaddbmm(self_: Tensor, batch1: Tensor, batch2: Tensor, beta: Scalar, alpha: Scalar, out: Out, cubeMathType: Int8) => baddbmm; }
+}
 
 /// out = beta * c + alpha * a @ b, with two or more dimensions each and batch dimensions that broadcast.
 fn product(

@@ -6,6 +6,22 @@ use crate::error::{Result, invalid};
 use crate::program::Attr::Int;
 use crate::program::Program;
 use crate::view::{View, wrap_dim};
+use super::declare::operators;
+
+operators! {
+    "softmax" { /// out = softmax of self along dim.
+        aclnnSoftmax(self_: Tensor, dim: Int, out: Out) => |p, a, d, o| softmax(p, "softmax", &a, d, &o); }
+    "logsoftmax" { /// out = logarithm of the softmax of self along dim.
+        aclnnLogSoftmax(self_: Tensor, dim: Int, out: Out) => |p, a, d, o| softmax(p, "log_softmax", &a, d, &o); }
+    "softmax_backward" { /// out = gradient of softmax, from its output.
+        aclnnSoftmaxBackward(gradOutput: Tensor, output: Tensor, dim: Int, out: Out) => |p, g, y, d, o| softmax_backward(p, "softmax_backward", &g, &y, d, &o); }
+    "log_softmax_backward" { /// out = gradient of log-softmax, from its output.
+        aclnnLogSoftmaxBackward(gradOutput: Tensor, output: Tensor, dim: Int, out: Out) => |p, g, y, d, o| softmax_backward(p, "log_softmax_backward", &g, &y, d, &o); }
+    "nll_loss" { /// Negative log likelihood of target; reduction 0 none, 1 mean, 2 sum.
+        aclnnNLLLoss(self_: Tensor, target: Tensor, weight: Tensor, reduction: Int, ignoreIndex: Int, out: Out, totalWeightOut: Out) => nll_loss; }
+    "nll_loss_backward" { /// Gradient of aclnnNLLLoss.
+        aclnnNLLLossBackward(gradOutput: Tensor, self_: Tensor, target: Tensor, weight: Tensor, reduction: Int, ignoreIndex: Int, totalWeight: Tensor, out: Out) => nll_loss_backward; }
+}
 
 fn need_float(name: &str, v: &View) -> Result<()> {
     if v.dtype.is_float() {

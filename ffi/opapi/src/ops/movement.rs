@@ -7,6 +7,29 @@ use crate::objects::Scalar;
 use crate::program::Attr::{Float, Int};
 use crate::program::Program;
 use crate::view::{View, wrap_dim};
+use super::declare::operators;
+use std::sync::Arc;
+
+operators! {
+    "cast" { /// out = self in another type.
+        aclnnCast(self_: Tensor, dtype: Type, out: Out) => cast; }
+    "copy" { /// self = src, broadcast and cast.
+        aclnnInplaceCopy(selfRef: Ref, src: Tensor) => |p, o, a| copy(p, &a, &o); }
+    "fill_scalar" { /// self = value.
+        aclnnInplaceFillScalar(selfRef: Ref, value: Scalar) => fill; }
+    "zero" { /// self = 0.
+        aclnnInplaceZero(selfRef: Ref) => |p, o| fill(p, o, constant(0)); }
+    "one" { /// self = 1.
+        aclnnInplaceOne(selfRef: Ref) => |p, o| fill(p, o, constant(1)); }
+    "permute" { /// out = self with its dimensions in another order.
+        aclnnPermute(self_: Tensor, dims: Ints, out: Out) => |p, a, d: Arc<[i64]>, o| permute(p, &a, &d, &o); }
+    "cat" { /// out = tensors one behind the other along dim.
+        aclnnCat(tensors: Tensors, dim: Int, out: Out) => |p, t: Vec<_>, d, o| cat(p, &t, d, &o); }
+    "stack" { /// out = tensors along a new dimension.
+        aclnnStack(tensors: Tensors, dim: Int, out: Out) => |p, t: Vec<_>, d, o| stack(p, &t, d, &o); }
+    "arange" { /// out = start, start + step, … up to end.
+        aclnnArange(start: Scalar, end: Scalar, step: Scalar, out: Out) => arange; }
+}
 
 /// An integer constant.
 pub fn constant(value: i64) -> Scalar {

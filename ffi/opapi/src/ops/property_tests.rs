@@ -1,5 +1,6 @@
 //! Operators over random types, shapes and views, against plain loops in float64.
 
+use std::ffi::c_void;
 use std::ptr::null_mut;
 
 use half::{bf16, f16};

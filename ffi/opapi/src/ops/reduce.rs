@@ -6,6 +6,31 @@ use crate::error::{Result, invalid};
 use crate::program::Attr::{Int, Type};
 use crate::program::Program;
 use crate::view::{View, wrap_dim};
+use super::declare::operators;
+use std::sync::Arc;
+
+operators! {
+    "reduce_sum" { /// out = sum over dims (all if there are none), computed in dtype.
+        aclnnReduceSum(self_: Tensor, dims: Ints, keepDims: Bool, dtype: Type, out: Out) => |p, a, d: Arc<[i64]>, k, t, o| reduce(p, "reduce_sum", &a, &d, k, Some(t), &o); }
+    "mean" { /// out = mean over dim (all if there are none), computed in dtype.
+        aclnnMean(self_: Tensor, dim: Ints, keepDim: Bool, dtype: Type, out: Out) => |p, a, d: Arc<[i64]>, k, t, o| mean(p, &a, &d, k, t, &o); }
+    "amax" { /// out = maximum over dim.
+        aclnnAmax(self_: Tensor, dim: Ints, keepDim: Bool, out: Out) => |p, a, d: Arc<[i64]>, k, o| reduce(p, "reduce_max", &a, &d, k, None, &o); }
+    "amin" { /// out = minimum over dim.
+        aclnnAmin(self_: Tensor, dim: Ints, keepDim: Bool, out: Out) => |p, a, d: Arc<[i64]>, k, o| reduce(p, "reduce_min", &a, &d, k, None, &o); }
+    "max" { /// out = maximum of all elements.
+        aclnnMax(self_: Tensor, out: Out) => |p, a, o| reduce(p, "reduce_max", &a, &[], false, None, &o); }
+    "min" { /// out = minimum of all elements.
+        aclnnMin(self_: Tensor, out: Out) => |p, a, o| reduce(p, "reduce_min", &a, &[], false, None, &o); }
+    "all" { /// out = whether all elements along dim are true.
+        aclnnAll(self_: Tensor, dim: Ints, keepdim: Bool, out: Out) => |p, a, d: Arc<[i64]>, k, o| reduce(p, "reduce_all", &a, &d, k, None, &o); }
+    "any" { /// out = whether any element along dim is true.
+        aclnnAny(self_: Tensor, dim: Ints, keepdim: Bool, out: Out) => |p, a, d: Arc<[i64]>, k, o| reduce(p, "reduce_any", &a, &d, k, None, &o); }
+    "argmax" { /// out = index of the maximum along dim; the first of equals, and of NaNs.
+        aclnnArgMax(self_: Tensor, dim: Int, keepdim: Bool, out: Out) => |p, a, d, k, o| arg(p, "argmax", &a, d, k, &o); }
+    "argmin" { /// out = index of the minimum along dim; the first of equals, and of NaNs.
+        aclnnArgMin(self_: Tensor, dim: Int, keepdim: Bool, out: Out) => |p, a, d, k, o| arg(p, "argmin", &a, d, k, &o); }
+}
 
 /// Which dimensions go: those named, or all.
 fn reduced(dims: &[i64], rank: usize) -> Result<Vec<bool>> {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
-/* Generated from ffi/opapi/src/ops/mod.rs; see the test headers_are_current. */
-#ifndef VINCI_ACLNN_LOG_SOFTMAX_H
-#define VINCI_ACLNN_LOG_SOFTMAX_H
+/* Generated from ffi/opapi/src/ops; see the test headers_are_current. */
+#ifndef VINCI_ACLNN_LOGSOFTMAX_H
+#define VINCI_ACLNN_LOGSOFTMAX_H
 
 #include "aclnn/aclnn_base.h"
 

@@ -1,0 +1,96 @@
+//! What is written from the declarations: the C headers and docs/operators.md. `VINCI_BLESS=1` writes them.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+
+use super::FAMILIES;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// Writes the files if that is asked for; fails if one of them differs from what it should be.
+fn compare(files: impl IntoIterator<Item = (PathBuf, String)>) {
+    let mut stale = Vec::new();
+    for (path, text) in files {
+        if std::env::var_os("VINCI_BLESS").is_some() {
+            std::fs::write(&path, &text).unwrap();
+        }
+        if std::fs::read_to_string(&path).ok() != Some(text) {
+            stale.push(path);
+        }
+    }
+    assert!(stale.is_empty(), "run `VINCI_BLESS=1 cargo test -p opapi header_tests`: {stale:?}");
+}
+
+#[test]
+fn headers_are_current() {
+    let mut bodies: BTreeMap<&str, String> = BTreeMap::new();
+    for d in FAMILIES.iter().flat_map(|(_, operators)| *operators) {
+        let text = bodies.entry(d.header).or_default();
+        let args: Vec<_> = d
+            .args
+            .iter()
+            .map(|(kind, name)| {
+                let name = name.trim_end_matches('_');
+                if kind.ends_with('*') { format!("{kind}{name}") } else { format!("{kind} {name}") }
+            })
+            .collect();
+        writeln!(text, "\n/*{} */", d.doc).unwrap();
+        writeln!(
+            text,
+            "aclnnStatus {}GetWorkspaceSize({}, uint64_t *workspaceSize,\n\taclOpExecutor **executor);",
+            d.name,
+            args.join(", ")
+        )
+        .unwrap();
+        writeln!(
+            text,
+            "aclnnStatus {}(void *workspace, uint64_t workspaceSize, aclOpExecutor *executor, aclrtStream stream);",
+            d.name
+        )
+        .unwrap();
+    }
+    let folder = root().join("ffi/include/aclnnop");
+    compare(bodies.into_iter().map(|(name, body)| {
+        let guard = format!("VINCI_ACLNN_{}_H", name.to_uppercase());
+        let text = format!(
+            "/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */\n\
+             /* Generated from ffi/opapi/src/ops; see the test headers_are_current. */\n\
+             #ifndef {guard}\n#define {guard}\n\n#include \"aclnn/aclnn_base.h\"\n\n\
+             #ifdef __cplusplus\nextern \"C\" {{\n#endif\n{body}\n#ifdef __cplusplus\n}}\n#endif\n\n#endif\n"
+        );
+        (folder.join(format!("aclnn_{name}.h")), text)
+    }));
+}
+
+#[test]
+fn the_list_in_docs_is_current() {
+    let count: usize = FAMILIES.iter().map(|(_, operators)| operators.len()).sum();
+    let mut text = format!(
+        "# Operators of libopapi.so\n\n\
+         {count} operators, by family. Each takes every type, stride, broadcast and empty tensor that its sentence\n\
+         allows, up to eight dimensions, and answers an error code with a sentence for what it does not take.\n\n\
+         Generated from the declarations in ffi/opapi/src/ops; see the test the_list_in_docs_is_current.\n"
+    );
+    for (family, operators) in FAMILIES {
+        write!(text, "\n## {family}\n\n| operator | header | what it does |\n| --- | --- | --- |\n").unwrap();
+        for d in *operators {
+            let doc = d.doc.trim().replace('|', "\\|");
+            writeln!(text, "| `{}` | `aclnn_{}.h` | {doc} |", d.name, d.header).unwrap();
+        }
+    }
+    compare([(root().join("docs/operators.md"), text)]);
+}
+
+#[test]
+fn every_operator_is_declared_once() {
+    let mut seen = BTreeMap::new();
+    for (family, operators) in FAMILIES {
+        for d in *operators {
+            let before = seen.insert(d.name, family);
+            assert!(before.is_none(), "{} is in {family} and {before:?}", d.name);
+        }
+    }
+}
