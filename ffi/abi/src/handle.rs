@@ -60,6 +60,9 @@ kinds! {
     QueueRouteList "a list of routes",
     QueueRouteQuery "a question about routes",
     QueueBuffer "a buffer of a queue",
+    TensorDesc "a description of a tensor",
+    OpAttr "attributes of an operator",
+    Communicator "a communicator",
 }
 
 impl Kind {

@@ -33,8 +33,10 @@ mod notify;
 mod pool;
 mod random;
 mod reduce;
+mod report;
 mod stream;
 mod system;
+mod tensor_desc;
 mod unsupported;
 mod vmm;
 

@@ -63,6 +63,7 @@ unsupported! {
     aclrtSetBufDataLen aclrtSetBufUserData aclrtSetDeviceTaskAbortCallback aclrtSetGroup aclrtSetMemcpyDesc
     aclrtSnapShotCallbackRegister aclrtSnapShotCallbackUnregister aclrtSnapShotProcessBackup
     aclrtSnapShotProcessLock aclrtSnapShotProcessRestore aclrtSnapShotProcessUnlock aclrtStreamStop
+    rtDevBinaryRegister rtFunctionRegister rtGetC2cCtrlAddr rtKernelLaunch
     aclrtTaskUpdateAsync aclrtUnuseStreamResInCurrentThread aclrtUseStreamResInCurrentThread
 }
 

@@ -1,0 +1,14 @@
+//! `libacl_op_compiler.so`: the options of CANN's operator compiler, which programs set and read back, and its
+//! entry points for operators by name.
+//!
+//! Nothing is compiled here: kernels are resident in the device and operators come through `libopapi.so`. So
+//! options are kept but change nothing, and an operator by name answers ACL_ERROR_FEATURE_UNSUPPORTED.
+#![allow(non_snake_case)]
+
+#[macro_use]
+extern crate vinci_abi;
+
+mod by_name;
+mod options;
+#[cfg(test)]
+mod tests;
