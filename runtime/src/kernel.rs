@@ -35,6 +35,17 @@ pub(crate) struct Resolved {
     core_type: CoreType,
 }
 
+impl Resolved {
+    pub(crate) fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// Name and cores.
+    pub(crate) fn describe(&self) -> (Arc<str>, CoreType) {
+        (Arc::from(&*self.name), self.core_type)
+    }
+}
+
 impl Kernel {
     /// The resident kernel `name`. Names are resolved once per process.
     pub fn resident(name: &str) -> Result<Kernel> {

@@ -22,6 +22,7 @@ mod kernel;
 pub mod memory;
 mod notify;
 mod peer;
+pub mod profile;
 mod stream;
 mod sys;
 

@@ -177,6 +177,9 @@ fn execute(dev: &Arc<Inner>, c: &Command) -> Result<u64, Outcome> {
             }
             run.state = State::Ready;
             run.head += 1;
+            if let Some(timing) = run.timing.take() {
+                dev.stamp(&q, timing, run.model_ns, run.model_ns);
+            }
             q.publish(&run);
             if q.alert(&run) {
                 dev.host.interrupt(q.vector);

@@ -15,7 +15,7 @@ use crate::device::{HostBus, Inner};
 use crate::die::Die;
 use crate::fault::{Cause, cause_of, of_kernel};
 use crate::mmu::{Access, AddressSpace, Miss};
-use crate::queue::{Queue, State};
+use crate::queue::{Queue, State, Timing};
 use crate::sdma::{self, Copy2d};
 use crate::window::{Privates, Span};
 
@@ -103,14 +103,17 @@ impl Inner {
     pub(crate) fn step(&self, die: &Die, q: &Queue, sqe: &Sqe, model_ns: u64) -> Result<Step, Cause> {
         let w = words(sqe);
         let opcode = u32::from(sqe.opcode);
-        let malformed = sqe.flags != 0
+        let malformed = u32::from(sqe.flags) & !DRM_VINCI_SQE_TIMED != 0
             || (sqe.compare != 0 && opcode != DRM_VINCI_OP_WAIT_VALUE)
             || (sqe.blocks != 0 && opcode != DRM_VINCI_OP_KERNEL);
         if malformed {
             return Err(Cause::new(
                 DRM_VINCI_FAULT_ENTRY,
-                "flags, compare or blocks of the entry must be zero",
+                "unknown flags, or compare or blocks of an entry that takes none",
             ));
+        }
+        if sqe.flags != 0 {
+            self.stamp_at(q, w[6])?;
         }
         let sync = || Step::Done(Engine::None, self.costs.sync_ns());
         match opcode {
@@ -176,6 +179,29 @@ impl Inner {
         // SAFETY: an event's 24 bytes were translated.
         let model = if is_event { unsafe { (*p.as_ptr().add(2)).load(Ordering::Relaxed) } } else { 0 };
         Ok(holds.then_some(model))
+    }
+
+    /// Begins to time an entry whose flags ask for it.
+    pub(crate) fn timing(&self, sqe: &Sqe) -> Option<Timing> {
+        let timed = u32::from(sqe.flags) & DRM_VINCI_SQE_TIMED != 0;
+        timed.then(|| Timing { stamp: words(sqe)[6], wall_start: self.wall_ns() })
+    }
+
+    fn stamp_at(&self, q: &Queue, va: u64) -> Result<NonNull<AtomicU64>, Cause> {
+        self.word(q, va, size_of::<drm_vinci_stamp>() as u64)
+    }
+
+    /// Stores the stamp of an entry that is complete. One whose memory is gone by now is lost.
+    pub(crate) fn stamp(&self, q: &Queue, timing: Timing, model_start: u64, model_end: u64) {
+        let _use = q.vm.enter();
+        let Ok(at) = self.stamp_at(q, timing.stamp) else { return };
+        // SAFETY: 32 bytes at an 8-byte aligned address were translated; shared words are only accessed as
+        // atomics.
+        let word = |n| unsafe { &*at.as_ptr().add(n) };
+        word(0).store(timing.wall_start, Ordering::Relaxed);
+        word(1).store(model_start, Ordering::Relaxed);
+        word(2).store(model_end, Ordering::Relaxed);
+        word(3).store(self.wall_ns(), Ordering::Release);
     }
 
     /// A 64-bit word that entries synchronise on, with `bytes` bytes from it on.

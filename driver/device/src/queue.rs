@@ -33,6 +33,15 @@ pub enum State {
     Lost,
 }
 
+/// Where and since when the entry at the head is timed.
+#[derive(Clone, Copy, Debug)]
+pub struct Timing {
+    /// Device address of its stamp.
+    pub stamp: u64,
+    /// Wall clock when the entry was taken.
+    pub wall_start: u64,
+}
+
 /// The device's own state of a queue.
 pub struct Run {
     /// Entries completed.
@@ -41,6 +50,8 @@ pub struct Run {
     pub state: State,
     /// Model clock of the queue.
     pub model_ns: u64,
+    /// Of the entry at the head, once it was taken.
+    pub timing: Option<Timing>,
 }
 
 /// A user queue.
@@ -75,7 +86,7 @@ impl Queue {
         fence: NonNull<u8>,
         doorbell: NonNull<u8>,
     ) -> Self {
-        let run = Run { head: 0, state: State::Ready, model_ns: 0 };
+        let run = Run { head: 0, state: State::Ready, model_ns: 0, timing: None };
         let q = Self {
             setup,
             vm,

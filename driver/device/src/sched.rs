@@ -93,7 +93,7 @@ fn advance(dev: &Arc<Inner>, die: &Die, q: &Arc<Queue>) -> bool {
             Ok(Some(model_ns)) => {
                 run.state = State::Ready;
                 run.model_ns = run.model_ns.max(model_ns);
-                complete(die, q, &mut run, Engine::None, dev.costs.sync_ns());
+                complete(dev, die, q, &mut run, Engine::None, dev.costs.sync_ns());
                 alert(dev, q, &run);
             }
             Ok(None) => return false,
@@ -123,11 +123,12 @@ fn take_batch(dev: &Arc<Inner>, die: &Die, q: &Arc<Queue>, mut run: MutexGuard<'
     let in_use = q.vm.enter();
     for _ in 0..waiting.min(BATCH.into()) {
         let sqe = q.fetch(run.head);
+        run.timing = if sqe.flags == 0 { None } else { dev.timing(&sqe) };
         match dev.step(die, q, &sqe, run.model_ns) {
-            Ok(Step::Done(engine, ns)) => complete(die, q, &mut run, engine, ns),
+            Ok(Step::Done(engine, ns)) => complete(dev, die, q, &mut run, engine, ns),
             Ok(Step::Joined(model_ns)) => {
                 run.model_ns = run.model_ns.max(model_ns);
-                complete(die, q, &mut run, Engine::None, dev.costs.sync_ns());
+                complete(dev, die, q, &mut run, Engine::None, dev.costs.sync_ns());
             }
             Ok(Step::Park(state)) => {
                 run.state = state;
@@ -166,8 +167,11 @@ fn recheck(dev: &Inner, q: &Queue, run: &Run, limit: Option<Instant>) -> Result<
 }
 
 /// Completes the queue's next entry.
-fn complete(die: &Die, q: &Queue, run: &mut Run, engine: Engine, ns: u64) {
+fn complete(dev: &Inner, die: &Die, q: &Queue, run: &mut Run, engine: Engine, ns: u64) {
     run.model_ns = die.timeline.charge(engine, run.model_ns, ns);
+    if let Some(timing) = run.timing.take() {
+        dev.stamp(q, timing, run.model_ns - ns, run.model_ns);
+    }
     run.head += 1;
     q.publish(run);
     die.tasks.fetch_add(1, Ordering::Relaxed);
@@ -192,7 +196,7 @@ fn offload(dev: &Arc<Inner>, die: u32, q: &Arc<Queue>, sqe: Sqe, task: Task) {
             run.state = State::Ready;
             match result {
                 Ok((engine, ns)) => {
-                    complete(die, &q, &mut run, engine, ns);
+                    complete(&dev, die, &q, &mut run, engine, ns);
                     alert(&dev, &q, &run);
                 }
                 Err(cause) => fault_at(&dev, &q, &mut run, &cause, &sqe),

@@ -107,6 +107,37 @@ fn notify_is_taken_once() {
 }
 
 #[test]
+fn entries_are_stamped_when_they_ask_for_it() {
+    let mut rig = Rig::new("910b1");
+    rig.vm(1);
+    let words = rig.map_host(1, VA, PAGE);
+    rig.map_hbm(1, 0, VA + MIB, 0, 64 * MIB).unwrap();
+    let mut q = rig.queue(1, 1, 0);
+    let stamped = |mut entry: sqe::Sqe, n: u64| {
+        sqe::set_stamp(&mut entry, VA + n * 32);
+        entry
+    };
+    q.submit(sqe::fill(VA + MIB, 8, 1));
+    q.submit(stamped(sqe::fill(VA + MIB, 64, 1), 0));
+    q.submit(stamped(sqe::fill(VA + MIB, 64 * MIB, 1), 1)); // on the worker pool
+    q.submit(stamped(sqe::placeholder(), 2));
+    assert_eq!(q.wait(), DRM_VINCI_QUEUE_RUNNING);
+    // SAFETY: the queue is idle and the words lie in the page.
+    let stamp = |n: usize| unsafe { [0, 1, 2, 3].map(|at| *words.add(n * 4 + at)) };
+    let all = [stamp(0), stamp(1), stamp(2)];
+    for [wall_start, model_start, model_end, wall_end] in all {
+        assert!(wall_start <= wall_end && model_start < model_end, "{all:?}");
+    }
+    assert!(all.is_sorted_by(|a, b| a[3] <= b[0] && a[2] <= b[1]), "{all:?}");
+    assert!(
+        all[1][2] - all[1][1] > 10 * (all[0][2] - all[0][1]),
+        "64 MiB take longer than 64 bytes: {all:?}"
+    );
+    q.submit(stamped(sqe::placeholder(), PAGE / 32));
+    assert_eq!(q.wait(), DRM_VINCI_QUEUE_FAULTED, "a stamp that cannot be stored");
+}
+
+#[test]
 fn waits_time_out() {
     let mut rig = Rig::new("910b1");
     rig.vm(1);

@@ -28,6 +28,20 @@ pub fn set_value(sqe: &mut Sqe, value: u64) {
     sqe.__bindgen_anon_1.words = w;
 }
 
+/// Makes the device store a [`drm_vinci_stamp`] at device address `stamp` when the entry is complete.
+pub fn set_stamp(sqe: &mut Sqe, stamp: u64) {
+    let mut w = words(sqe);
+    w[6] = stamp;
+    sqe.__bindgen_anon_1.words = w;
+    sqe.flags |= DRM_VINCI_SQE_TIMED as u8;
+}
+
+/// Takes back [`set_stamp`].
+pub fn clear_stamp(sqe: &mut Sqe) {
+    set_stamp(sqe, 0);
+    sqe.flags &= !(DRM_VINCI_SQE_TIMED as u8);
+}
+
 /// An entry that does nothing.
 pub fn placeholder() -> Sqe {
     entry(DRM_VINCI_OP_PLACEHOLDER, [0; 7])

@@ -6,13 +6,14 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use vinci_driver::{Errno, Mapping};
-use vinci_hw::sqe::Sqe;
+use vinci_hw::sqe::{self, Sqe};
 use vinci_uapi::*;
 
 use super::args::Args;
 use super::ring::{Doorbell, Fence, Producer};
 use crate::driver::Driver;
 use crate::error::{Error, Fault, Result};
+use crate::profile;
 
 /// Entries of a ring: 128 KiB.
 pub(crate) const ENTRIES: u32 = 2048;
@@ -119,6 +120,12 @@ impl Queue {
         self.fence().completed.load(Ordering::Acquire)
     }
 
+    /// [`Queue::completed`]; all entries if the device will run no more of them.
+    pub(crate) fn settled(&self) -> u64 {
+        let stopped = self.state() != DRM_VINCI_QUEUE_RUNNING;
+        if stopped { u64::MAX } else { self.completed() }
+    }
+
     /// True if entry `n` needs no more waiting: it is complete, or the queue will not run it.
     pub(crate) fn is_past(&self, n: u64) -> bool {
         self.completed() >= n
@@ -174,8 +181,12 @@ impl Queue {
         };
         let Submit { producer, args } = &mut *submit;
         let index = producer.slot();
+        let mut sqe = make(va);
+        if profile::is_on() {
+            profile::stamp(self.driver, self, producer.tail() + 1, std::slice::from_mut(&mut sqe));
+        }
         // SAFETY: the slot is in the ring and, as there is room, the device has finished with what it held.
-        unsafe { self.slot(index).write(make(va)) };
+        unsafe { self.slot(index).write(sqe) };
         args.mark(index);
         let kick = producer.publish(self.doorbell());
         let entry = producer.tail();
@@ -205,6 +216,12 @@ impl Queue {
             }
         }
         let Submit { producer, args } = &mut *submit;
+        let stamped = profile::is_on().then(|| {
+            let mut stamped = entries.to_vec();
+            profile::stamp(self.driver, self, producer.tail() + 1, &mut stamped);
+            stamped
+        });
+        let entries = stamped.as_deref().unwrap_or(entries);
         let start = producer.slot();
         let first = entries.len().min(ENTRIES as usize - start);
         // SAFETY: `start + first` is at most the ring's length and the rest is less than `start`; as there is
@@ -234,12 +251,17 @@ impl Queue {
         }
         let slot = self.slot(submit.producer.slot_of(n));
         // SAFETY: in the ring; entries are plain data that this side wrote, and the lock keeps writers out.
-        let now = unsafe { slot.read_volatile() };
+        let mut now = unsafe { slot.read_volatile() };
+        let mut new = *new;
+        if now.flags != 0 {
+            sqe::set_stamp(&mut new, sqe::words(&now)[6]);
+            sqe::clear_stamp(&mut now);
+        }
         if !same(&now, old) {
             return false;
         }
         // SAFETY: as above; the device reads entries as memory that may change at any time.
-        unsafe { slot.write_volatile(*new) };
+        unsafe { slot.write_volatile(new) };
         true
     }
 
@@ -415,10 +437,11 @@ impl Queue {
         let mut again = Vec::new();
         for n in tail - dropped.min(u64::from(ENTRIES)).min(tail)..tail {
             // SAFETY: in the ring; entries are plain data that this side wrote, and the lock keeps writers out.
-            let sqe = unsafe { self.slot(producer.slot_of(n + 1)).read() };
+            let mut sqe = unsafe { self.slot(producer.slot_of(n + 1)).read() };
+            sqe::clear_stamp(&mut sqe);
             match u32::from(sqe.opcode) {
                 DRM_VINCI_OP_EVENT_RECORD | DRM_VINCI_OP_NOTIFY_RECORD => again.push(sqe),
-                DRM_VINCI_OP_HOST_CALL => dropped_call(vinci_hw::sqe::words(&sqe)[0]),
+                DRM_VINCI_OP_HOST_CALL => dropped_call(sqe::words(&sqe)[0]),
                 _ => {}
             }
         }
@@ -452,5 +475,5 @@ impl Queue {
 /// Whether two entries are the same, bit by bit.
 fn same(a: &Sqe, b: &Sqe) -> bool {
     (a.opcode, a.flags, a.compare, a.blocks) == (b.opcode, b.flags, b.compare, b.blocks)
-        && vinci_hw::sqe::words(a) == vinci_hw::sqe::words(b)
+        && sqe::words(a) == sqe::words(b)
 }

@@ -20,7 +20,7 @@ extern "C" {
 #endif
 
 #define DRM_VINCI_DRIVER_MAJOR	1
-#define DRM_VINCI_DRIVER_MINOR	0
+#define DRM_VINCI_DRIVER_MINOR	1
 
 /* Buffer objects are closed, exported and imported with the DRM core's
  * DRM_IOCTL_GEM_CLOSE, DRM_IOCTL_PRIME_HANDLE_TO_FD and
@@ -369,11 +369,16 @@ enum drm_vinci_compare {
 	DRM_VINCI_COMPARE_NOR = 3,
 };
 
+/* The last of an entry's seven words is the device address of a
+ * struct drm_vinci_stamp, which the device fills in; 8-byte aligned.
+ */
+#define DRM_VINCI_SQE_TIMED		0x1
+
 /** struct drm_vinci_sqe - an entry of a user queue, 64 bytes */
 struct drm_vinci_sqe {
 	/** @opcode: an enum drm_vinci_opcode */
 	__u8 opcode;
-	/** @flags: must be zero */
+	/** @flags: DRM_VINCI_SQE_* */
 	__u8 flags;
 	/** @compare: enum drm_vinci_compare of WAIT_VALUE, else 0 */
 	__u16 compare;
@@ -432,6 +437,23 @@ struct drm_vinci_sqe {
 		} call;
 		__u64 words[7];
 	};
+};
+
+/**
+ * struct drm_vinci_stamp - when an entry ran
+ *
+ * Stored before the fence passes the entry, @wall_end last, with release order.
+ * An entry that faults or is dropped leaves it as it was.
+ */
+struct drm_vinci_stamp {
+	/** @wall_start: wall ns when the scheduler took the entry */
+	__u64 wall_start;
+	/** @model_start: model ns when its engine began with it */
+	__u64 model_start;
+	/** @model_end: model ns when its engine was through */
+	__u64 model_end;
+	/** @wall_end: wall ns when it was complete */
+	__u64 wall_end;
 };
 
 /**
