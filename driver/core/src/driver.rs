@@ -170,24 +170,29 @@ impl<P: Platform> Driver<P> {
         self.limits = limits;
     }
 
-    /// Whether the process of `file` may hold that much more. `Errno::NoMem` if not, `Errno::NoSpc` for queues.
-    pub(crate) fn afford(&self, file: u32, hbm: u64, host: u64, queues: u32) -> Result<()> {
+    /// Whether the process of `file` may hold that much more. `Errno::NoMem` if not, `Errno::NoSpc` for what is
+    /// counted in pieces.
+    pub(crate) fn afford(&self, file: u32, more: Limits) -> Result<()> {
         let most = self.limits;
         if most == Limits::NONE {
             return Ok(());
         }
         let pid = self.file(file)?.pid;
-        let mut held = (hbm, host, queues);
+        let mut held = more;
         for (_, f) in self.files.iter().filter(|(_, f)| f.pid == pid && !f.closed) {
-            held.0 = f.hbm.iter().fold(held.0, |sum, &bytes| sum.saturating_add(bytes));
-            held.1 = held.1.saturating_add(f.host);
-            held.2 = held.2.saturating_add(f.queues);
+            held.hbm = f.hbm.iter().fold(held.hbm, |sum, &bytes| sum.saturating_add(bytes));
+            held.host = held.host.saturating_add(f.host);
+            held.queues = held.queues.saturating_add(f.queues);
+            held.spaces = held.spaces.saturating_add(f.vms.len());
+            held.objects = held.objects.saturating_add(f.buffers.len());
         }
-        match held {
-            (hbm, host, _) if hbm > most.hbm || host > most.host => Err(Errno::NoMem),
-            (.., queues) if queues > most.queues => Err(Errno::NoSpc),
-            _ => Ok(()),
+        if held.hbm > most.hbm || held.host > most.host {
+            return Err(Errno::NoMem);
         }
+        if held.queues > most.queues || held.spaces > most.spaces || held.objects > most.objects {
+            return Err(Errno::NoSpc);
+        }
+        Ok(())
     }
 
     /// Opens a file for process `pid`.

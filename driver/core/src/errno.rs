@@ -12,6 +12,8 @@ pub enum Errno {
     Intr = 4,
     /// The queue is faulted, or the device does not answer.
     Io = 5,
+    /// A descriptor that is not open.
+    BadF = 9,
     /// Out of memory: HBM or the host's.
     NoMem = 12,
     /// A user address that is not mapped.
@@ -24,10 +26,12 @@ pub enum Errno {
     NoDev = 19,
     /// An argument that cannot be.
     Inval = 22,
-    /// The device has no more of these.
-    NoSpc = 28,
+    /// Too many descriptors.
+    MFile = 24,
     /// Unknown ioctl.
     NoTty = 25,
+    /// The device has no more of these, or the process may have no more.
+    NoSpc = 28,
     /// Not done in time.
     Time = 62,
     /// The device broke the protocol.
@@ -43,8 +47,8 @@ impl Errno {
     pub fn from_raw(raw: i32) -> Option<Self> {
         use Errno::*;
         let known = [
-            Perm, NoEnt, Intr, Io, NoMem, Fault, Busy, Exist, NoDev, Inval, NoSpc, NoTty, Time, Proto,
-            OpNotSupp, OwnerDead,
+            Perm, NoEnt, Intr, Io, BadF, NoMem, Fault, Busy, Exist, NoDev, Inval, MFile, NoTty, NoSpc, Time,
+            Proto, OpNotSupp, OwnerDead,
         ];
         known.into_iter().find(|&e| e as i32 == raw)
     }
@@ -57,14 +61,16 @@ impl core::fmt::Display for Errno {
             Self::NoEnt => "no such object (ENOENT)",
             Self::Intr => "interrupted by a signal (EINTR)",
             Self::Io => "the queue is faulted or the device does not answer (EIO)",
+            Self::BadF => "not an open descriptor (EBADF)",
             Self::NoMem => "out of memory (ENOMEM)",
             Self::Fault => "the user address is not mapped (EFAULT)",
             Self::Busy => "in use (EBUSY)",
             Self::Exist => "overlaps what exists (EEXIST)",
             Self::NoDev => "the device or queue was lost (ENODEV)",
             Self::Inval => "an argument is out of range (EINVAL)",
-            Self::NoSpc => "the device has no more of these (ENOSPC)",
+            Self::MFile => "too many descriptors (EMFILE)",
             Self::NoTty => "unknown request (ENOTTY)",
+            Self::NoSpc => "the device has no more of these (ENOSPC)",
             Self::Time => "not done in time (ETIME)",
             Self::Proto => "the device broke the protocol (EPROTO)",
             Self::OpNotSupp => "not supported here (EOPNOTSUPP)",

@@ -98,12 +98,14 @@ impl<P: Platform> Driver<P> {
             }
             DRM_VINCI_QUERY_PROCESS => {
                 let mut open = self.files.iter().filter(|(_, f)| !f.closed);
-                let (_, f) = open.nth(a.index as usize).ok_or(Errno::NoEnt)?;
+                let (id, f) = open.nth(a.index as usize).ok_or(Errno::NoEnt)?;
                 let mut info = drm_vinci_process_info::zeroed();
                 info.pid = f.pid;
-                info.hbm_bytes = f.hbm.iter().sum();
-                info.die_mask =
-                    f.hbm.iter().enumerate().filter(|(_, b)| **b != 0).fold(0, |m, (d, _)| m | 1 << d);
+                (info.hbm_bytes, info.hbm_die, info.queues) = (f.hbm.iter().sum(), f.hbm, f.queues);
+                let holds = |(_, bytes): &(usize, &u64)| **bytes != 0;
+                info.die_mask = f.hbm.iter().enumerate().filter(holds).fold(0, |m, (die, _)| m | 1 << die);
+                let queues = self.queues.iter().flatten().filter(|q| q.file == id);
+                info.die_mask |= queues.fold(0, |m, q| m | 1 << q.die);
                 info.name.iter_mut().zip(f.name).for_each(|(to, from)| *to = from as _);
                 answer(a, &info, copy)
             }

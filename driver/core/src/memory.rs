@@ -6,7 +6,7 @@ use vinci_hw::uapi::*;
 
 use crate::driver::{Driver, Mapped};
 use crate::errno::{Errno, Result};
-use crate::object::{Backing, Buffer};
+use crate::object::{Backing, Buffer, Limits};
 use crate::platform::Platform;
 use crate::slab::SLOT_BITS;
 
@@ -43,7 +43,7 @@ impl<P: Platform> Driver<P> {
         a.size = a.size.next_multiple_of(PAGE_SIZE);
         let backing = match a.placement {
             DRM_VINCI_PLACE_HBM => {
-                self.afford(file, a.size, 0, 0)?;
+                self.afford(file, Limits { hbm: a.size, objects: 1, ..Limits::ZERO })?;
                 let hbm = self.hbm.get_mut(a.die as usize).ok_or(Errno::Inval)?;
                 let (block, foreign) = hbm.alloc(a.size, serial)?;
                 let scrubbed = if foreign { self.scrub(a.die, block.offset, block.span()) } else { Ok(()) };
@@ -56,7 +56,7 @@ impl<P: Platform> Driver<P> {
                 Backing::Hbm { die: a.die, block }
             }
             DRM_VINCI_PLACE_HOST if a.die == 0 => {
-                self.afford(file, 0, a.size, 0)?;
+                self.afford(file, Limits { host: a.size, objects: 1, ..Limits::ZERO })?;
                 Backing::Host(self.platform.alloc(a.size)?)
             }
             _ => return Err(Errno::Inval),
@@ -72,7 +72,7 @@ impl<P: Platform> Driver<P> {
         if !aligned || a.flags & !DRM_VINCI_USERPTR_READONLY != 0 || a.addr.checked_add(a.size).is_none() {
             return Err(Errno::Inval);
         }
-        self.afford(file, 0, a.size, 0)?;
+        self.afford(file, Limits { host: a.size, objects: 1, ..Limits::ZERO })?;
         self.file(file)?;
         let readonly = a.flags & DRM_VINCI_USERPTR_READONLY != 0;
         let pages = self.platform.pin(a.addr, a.size, readonly)?;
@@ -126,16 +126,26 @@ impl<P: Platform> Driver<P> {
         self.file(file)?.buffers.get(handle).copied().ok_or(Errno::NoEnt)
     }
 
-    /// Takes a reference for something outside a file, such as an exported descriptor.
+    /// Takes a reference for something outside a file, such as an exported descriptor. `Errno::Perm` for a
+    /// process's own pages, which are not the driver's to give.
     pub fn export(&mut self, file: u32, handle: u32) -> Result<u32> {
         let id = self.buffer_id(file, handle)?;
-        self.buffers.get_mut(id).ok_or(Errno::NoEnt)?.refs += 1;
+        let b = self.buffers.get_mut(id).ok_or(Errno::NoEnt)?;
+        if matches!(b.backing, Backing::User(_)) {
+            return Err(Errno::Perm);
+        }
+        b.hold()?;
         Ok(id)
     }
 
-    /// Makes a handle of an object that was exported and still is.
+    /// A handle of an object that was exported and still is: the one that the file has already, or a new one.
     pub fn import(&mut self, file: u32, id: u32) -> Result<u32> {
-        self.buffers.get_mut(id).ok_or(Errno::NoEnt)?.refs += 1;
+        let known = self.file(file)?.buffers.iter().find(|(_, object)| **object == id);
+        if let Some((handle, _)) = known {
+            return Ok(handle);
+        }
+        self.afford(file, Limits { objects: 1, ..Limits::ZERO })?;
+        self.buffers.get_mut(id).ok_or(Errno::NoEnt)?.hold()?;
         self.file_mut(file).and_then(|f| f.buffers.insert(id)).inspect_err(|_| self.buffer_put(id))
     }
 
@@ -145,7 +155,7 @@ impl<P: Platform> Driver<P> {
         let (kind, slot) = (offset >> KIND_SHIFT, (offset >> ID_SHIFT & ID_MASK) as u32);
         let handles = &self.file(file)?.buffers;
         let id = handles.by_slot(slot).filter(|_| kind == KIND_BUFFER).copied().ok_or(Errno::NoEnt)?;
-        self.buffers.get_mut(id).ok_or(Errno::NoEnt)?.refs += 1;
+        self.buffers.get_mut(id).ok_or(Errno::NoEnt)?.hold()?;
         Ok(id)
     }
 

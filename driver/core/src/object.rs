@@ -4,6 +4,7 @@ use alloc::collections::VecDeque;
 
 use vinci_hw::uapi::*;
 
+use crate::errno::{Errno, Result};
 use crate::hbm::Block;
 use crate::platform::{DmaMemory, PinnedMemory, Platform};
 use crate::slab::Slab;
@@ -38,7 +39,7 @@ pub struct Buffer<P: Platform> {
     pub owner: (u32, u32),
 }
 
-/// What one process may hold in all its files together.
+/// What one process may hold in all its files together, or wants to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Bytes of HBM on all dies.
@@ -47,14 +48,27 @@ pub struct Limits {
     pub host: u64,
     /// Queues.
     pub queues: u32,
+    /// Address spaces.
+    pub spaces: u32,
+    /// Handles of buffer objects.
+    pub objects: u32,
 }
 
 impl Limits {
     /// As much as there is.
-    pub const NONE: Self = Self { hbm: u64::MAX, host: u64::MAX, queues: u32::MAX };
+    pub const NONE: Self =
+        Self { hbm: u64::MAX, host: u64::MAX, queues: u32::MAX, spaces: u32::MAX, objects: u32::MAX };
+    /// Nothing.
+    pub const ZERO: Self = Self { hbm: 0, host: 0, queues: 0, spaces: 0, objects: 0 };
 }
 
 impl<P: Platform> Buffer<P> {
+    /// One more reference. `Errno::NoSpc` if they cannot be counted any more.
+    pub fn hold(&mut self) -> Result<()> {
+        self.refs = self.refs.checked_add(1).ok_or(Errno::NoSpc)?;
+        Ok(())
+    }
+
     /// Piece of the memory from `offset` on: what to map, and how many bytes of it lie together.
     pub fn piece(&self, offset: u64) -> Option<(Place, u64)> {
         match &self.backing {

@@ -10,7 +10,7 @@ use vinci_hw::uapi::*;
 use crate::driver::{Driver, Step};
 use crate::errno::{Errno, Result};
 use crate::memory::queue_offsets;
-use crate::object::Queue;
+use crate::object::{Limits, Queue};
 use crate::platform::{DmaMemory, Platform};
 
 impl<P: Platform> Queue<P> {
@@ -54,7 +54,7 @@ impl<P: Platform> Driver<P> {
             return Err(Errno::Inval);
         }
         let hw = self.vm(file, a.vm_id)?.hw;
-        self.afford(file, 0, 0, 1)?;
+        self.afford(file, Limits { queues: 1, ..Limits::ZERO })?;
         let id = self.queues.iter().skip(1).position(Option::is_none).ok_or(Errno::NoSpc)? as u32 + 1;
         let ring_bytes =
             (u64::from(a.entries) * size_of::<drm_vinci_sqe>() as u64).next_multiple_of(PAGE_SIZE);

@@ -18,6 +18,7 @@ struct Slot<T> {
 pub struct Slab<T> {
     slots: Vec<Slot<T>>,
     free: u32,
+    len: u32,
 }
 
 const NONE: u32 = u32::MAX;
@@ -29,11 +30,16 @@ pub const fn slot_of(id: u32) -> u32 {
 
 impl<T> Default for Slab<T> {
     fn default() -> Self {
-        Self { slots: Vec::new(), free: NONE }
+        Self { slots: Vec::new(), free: NONE, len: 0 }
     }
 }
 
 impl<T> Slab<T> {
+    /// Number of objects.
+    pub fn len(&self) -> u32 {
+        self.len
+    }
+
     /// Stores `value`; its id.
     pub fn insert(&mut self, value: T) -> Result<u32> {
         if self.free == NONE {
@@ -48,6 +54,7 @@ impl<T> Slab<T> {
         let slot = &mut self.slots[at as usize];
         self.free = slot.next_free;
         slot.value = Some(value);
+        self.len += 1;
         Ok((at + 1) | slot.generation << SLOT_BITS)
     }
 
@@ -73,6 +80,7 @@ impl<T> Slab<T> {
         let at = self.slot(id)?;
         let slot = &mut self.slots[at];
         let value = slot.value.take();
+        self.len -= 1;
         slot.generation = (slot.generation + 1) & (u32::MAX >> SLOT_BITS);
         slot.next_free = self.free;
         self.free = at as u32;
@@ -121,7 +129,7 @@ mod tests {
         assert!(a != 0 && a != b);
         assert_eq!((s.remove(a), s.remove(a), s.get(a)), (Some('a'), None, None));
         let c = s.insert('c').unwrap();
-        assert!(c != a && s.get(a).is_none() && s.get(c) == Some(&'c'));
+        assert!(c != a && s.get(a).is_none() && s.get(c) == Some(&'c') && s.len() == 2);
         assert_eq!(
             (s.by_slot(1), s.by_slot(2), s.by_slot(0), s.by_slot(3)),
             (Some(&'c'), Some(&'b'), None, None)

@@ -6,7 +6,7 @@ use vinci_hw::uapi::*;
 
 use crate::driver::{Driver, VA_BASE, VA_SIZE};
 use crate::errno::{Errno, Result};
-use crate::object::{Mapping, Place, Vm};
+use crate::object::{Buffer, Limits, Mapping, Place, Vm};
 use crate::platform::Platform;
 
 impl<P: Platform> Driver<P> {
@@ -15,6 +15,7 @@ impl<P: Platform> Driver<P> {
         if a.flags != 0 {
             return Err(Errno::Inval);
         }
+        self.afford(file, Limits { spaces: 1, ..Limits::ZERO })?;
         let hw = self.hw_vms.iter().position(|used| !used).ok_or(Errno::NoSpc)? as u32;
         let id = self.file_mut(file)?.vms.insert(Vm { hw, ..Vm::default() })?;
         if let Err(e) = self.admin.simple(&self.platform, Opcode::VmCreate, hw) {
@@ -83,9 +84,10 @@ impl<P: Platform> Driver<P> {
         let hw = vm.hw;
         let mapping = Mapping { len: a.size, buffer, offset: a.offset, flags: a.flags };
         self.vm_mut(file, a.vm_id)?.maps.insert(a.va, mapping)?;
-        // The object was there above, and nothing came in between.
-        if let Some(b) = self.buffers.get_mut(buffer) {
-            b.refs += 1;
+        let held = self.buffers.get_mut(buffer).ok_or(Errno::NoEnt).and_then(Buffer::hold);
+        if held.is_err() {
+            self.vm_mut(file, a.vm_id)?.maps.remove(a.va);
+            return held;
         }
         let mapped = self.hw_map(hw, a.va, &mapping);
         // A device that does not answer may have mapped it: the memory stays until a reset or the end of the VM.

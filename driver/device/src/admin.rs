@@ -166,6 +166,9 @@ fn execute(dev: &Arc<Inner>, c: &Command) -> Result<u64, Outcome> {
             lock_at_rest(&q).state = State::Lost;
             dev.queues.write()[c.id as usize] = None;
             dev.dies[q.setup.die as usize].remove_queue(c.id);
+            // The page costs a descriptor while it is shared. If it cannot be taken back, the next queue of this
+            // number tries again.
+            let _ = dev.doorbells.take_back(u64::from(c.id) * PAGE_SIZE, PAGE_SIZE);
             Ok(0)
         }
         Opcode::QueueReset => reset_queue(dev, &*queue(dev, c.id)?),

@@ -365,6 +365,7 @@ impl Device {
         self.inner.lose_queues(None);
         for q in self.inner.queues.write().iter_mut().filter_map(Option::take) {
             self.inner.dies[q.setup.die as usize].remove_queue(q.setup.queue);
+            let _ = self.inner.doorbells.take_back(u64::from(q.setup.queue) * PAGE_SIZE, PAGE_SIZE);
         }
         self.inner.dies.iter().for_each(Die::wake);
         self.inner.vms.write().clear();

@@ -1,8 +1,10 @@
 //! The embedded home: the driver and the device in this process.
 
+use std::os::fd::{IntoRawFd, OwnedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use parking_lot::MutexGuard;
 use vinci_core::{DmaMemory, Driver, Errno, Mapped, Step};
 use vinci_device::Profile;
@@ -65,6 +67,14 @@ impl Embedded {
         }
     }
 
+    /// A descriptor for other open files of this device, which are in this process.
+    fn export(&self, payload: &mut [u8]) -> Result<(), Errno> {
+        let a = drm_prime_handle::from_bytes(payload).ok_or(Errno::Inval)?;
+        let who = (self.file, std::process::id());
+        let fd = self.machine.exports.export(&mut self.driver(), who, &a)?;
+        give_descriptor(fd, a, payload)
+    }
+
     fn event_read(&self, a: &mut drm_vinci_event_read) -> Result<(), Errno> {
         let deadline = deadline(a.timeout_ns);
         loop {
@@ -81,6 +91,17 @@ impl Embedded {
     }
 }
 
+/// Answers a request for a descriptor, which belongs to the caller from now on.
+pub(crate) fn give_descriptor(fd: OwnedFd, mut a: drm_prime_handle, payload: &mut [u8]) -> Result<(), Errno> {
+    if a.flags & libc::O_CLOEXEC as u32 == 0 {
+        // It was made with the flag, so that a program which starts meanwhile does not inherit it.
+        fcntl(&fd, FcntlArg::F_SETFD(FdFlag::empty())).map_err(|_| Errno::Inval)?;
+    }
+    a.fd = fd.into_raw_fd();
+    payload[..size_of::<drm_prime_handle>()].copy_from_slice(a.bytes());
+    Ok(())
+}
+
 impl Node for Embedded {
     fn ioctl(&self, cmd: u32, payload: &mut [u8]) -> Result<(), Errno> {
         if fork::is_forked_child() {
@@ -94,9 +115,13 @@ impl Node for Embedded {
                 payload[..size_of::<drm_vinci_event_read>()].copy_from_slice(a.bytes());
                 Ok(())
             }
-            // Sharing between processes comes with the served home; inside one process there is nobody to
-            // share with.
-            IOCTL_PRIME_HANDLE_TO_FD | IOCTL_PRIME_FD_TO_HANDLE => Err(Errno::OpNotSupp),
+            IOCTL_PRIME_HANDLE_TO_FD => self.export(payload),
+            IOCTL_PRIME_FD_TO_HANDLE => {
+                let mut a = drm_prime_handle::from_bytes(payload).ok_or(Errno::Inval)?;
+                a.handle = self.machine.exports.import(&mut self.driver(), self.file, a.fd)?;
+                payload[..size_of::<drm_prime_handle>()].copy_from_slice(a.bytes());
+                Ok(())
+            }
             _ => self.driver().ioctl(self.file, cmd, payload, OwnMemory),
         }
     }

@@ -1,5 +1,6 @@
 //! Typed requests: each structure knows its number, and each request is one method.
 
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::sync::Arc;
 
 use vinci_core::Errno;
@@ -177,6 +178,23 @@ impl Handle {
     /// `DRM_IOCTL_GEM_CLOSE`: drops a handle; the memory goes with its last mapping.
     pub fn bo_close(&self, handle: u32) -> Result<()> {
         self.request(&mut drm_gem_close { handle, pad: 0 })
+    }
+
+    /// `DRM_IOCTL_PRIME_HANDLE_TO_FD`: a descriptor that other open files of the device, in whatever process, can
+    /// import. `flags` are `O_CLOEXEC` and `O_RDWR`.
+    pub fn prime_export(&self, handle: u32, flags: u32) -> Result<OwnedFd> {
+        let mut a = drm_prime_handle { handle, flags, fd: -1 };
+        self.node.ioctl(IOCTL_PRIME_HANDLE_TO_FD, a.bytes_mut())?;
+        // SAFETY: the request made it for the caller.
+        if a.fd >= 0 { Ok(unsafe { OwnedFd::from_raw_fd(a.fd) }) } else { Err(Errno::Proto) }
+    }
+
+    /// `DRM_IOCTL_PRIME_FD_TO_HANDLE`: a handle of what a descriptor stands for; the one that this file has, if it
+    /// has one. `Inval` if it is nothing of this device.
+    pub fn prime_import(&self, fd: &impl AsFd) -> Result<u32> {
+        let mut a = drm_prime_handle { handle: 0, flags: 0, fd: fd.as_fd().as_raw_fd() };
+        self.node.ioctl(IOCTL_PRIME_FD_TO_HANDLE, a.bytes_mut())?;
+        Ok(a.handle)
     }
 
     /// `DRM_IOCTL_VINCI_BO_INFO`.

@@ -18,6 +18,7 @@ use vinci_device::{Device, Foreign, HostBus, VECTORS};
 use vinci_hw::regs::{PAGE_SIZE, Reg, VECTOR_ADMIN, queue_vector};
 
 use crate::fork::is_forked_child;
+use crate::memlock::{Locked, Share};
 use crate::served::client::{Client, Windows};
 
 /// Somebody may sleep on it; waking costs nothing while nobody does.
@@ -105,6 +106,7 @@ pub(crate) struct Host {
     /// Whether memory is made such that other processes can map it.
     shared: bool,
     pub(crate) listener: OnceLock<Arc<dyn Listener>>,
+    locked: Arc<Locked>,
     /// By vector; vector 0 is events.
     pub(crate) bells: Vec<Bell>,
     /// Vector 0 fired and nobody has drained the event ring since.
@@ -119,6 +121,7 @@ impl Host {
             windows: Windows::default(),
             shared,
             listener: OnceLock::new(),
+            locked: Arc::default(),
             bells: (0..VECTORS).map(|_| Bell::default()).collect(),
             events_pending: AtomicBool::new(false),
             born: Instant::now(),
@@ -246,6 +249,7 @@ pub struct Pinned {
     /// They are another process's.
     foreign: bool,
     host: Arc<Host>,
+    _share: Share,
 }
 
 impl PinnedMemory for Pinned {
@@ -293,12 +297,14 @@ impl Platform for Process {
     fn pin(&self, addr: u64, bytes: u64, readonly: bool) -> Result<Pinned, Errno> {
         let host = self.host.clone();
         if let Some(client) = Client::calling() {
+            let share = self.host.locked.take(client.pid(), bytes)?;
             let bus = self.host.windows.open(client, addr, bytes)?;
-            return Ok(Pinned { segment: [(bus, bytes)], foreign: true, host });
+            return Ok(Pinned { segment: [(bus, bytes)], foreign: true, host, _share: share });
         }
+        let share = self.host.locked.take(std::process::id(), bytes)?;
         check_mapped(addr, bytes, readonly)?;
         self.host.allow(addr, bytes);
-        Ok(Pinned { segment: [(addr, bytes)], foreign: false, host })
+        Ok(Pinned { segment: [(addr, bytes)], foreign: false, host, _share: share })
     }
 
     fn pause(&self) {

@@ -8,12 +8,14 @@
 //! its number and direction, and [`Handle`] has one method per request.
 
 mod embedded;
+mod export;
 mod fork;
 mod handle;
 mod host;
 mod kernel;
 mod machine;
 mod mapping;
+mod memlock;
 mod node;
 mod served;
 mod user;

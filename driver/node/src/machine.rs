@@ -9,6 +9,7 @@ use vinci_core::Driver;
 use vinci_device::{Device, Profile};
 use vinci_uapi::*;
 
+use crate::export::Exports;
 use crate::fork;
 use crate::host::{Host, Process, reserve_device_addresses};
 use crate::node::OpenError;
@@ -18,6 +19,7 @@ pub(crate) struct Machine {
     pub(crate) driver: Mutex<Driver<Process>>,
     pub(crate) device: Arc<Device>,
     pub(crate) host: Arc<Host>,
+    pub(crate) exports: Exports,
 }
 
 impl Machine {
@@ -30,7 +32,7 @@ impl Machine {
         let process = Process { device: device.clone(), host: host.clone() };
         let mut driver = Driver::new(process).map_err(OpenError::Driver)?;
         driver.set_home(home, "0000:00:00.0");
-        Ok(Arc::new(Self { driver: Mutex::new(driver), device, host }))
+        Ok(Arc::new(Self { driver: Mutex::new(driver), device, host, exports: Exports::new() }))
     }
 
     /// The driver, which has heard of everything that happened so far.
@@ -39,6 +41,7 @@ impl Machine {
         if self.host.events_pending.swap(false, Ordering::AcqRel) {
             driver.drain_events();
         }
+        self.exports.sweep(&mut driver);
         driver
     }
 }

@@ -2,6 +2,7 @@
 
 mod common;
 
+use std::os::unix::process::CommandExt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -25,6 +26,10 @@ in_both_homes! {
     many_threads_wait_for_different_entries_of_one_queue
     a_destroyed_queue_wakes_who_waits_for_it
     a_forked_child_is_refused_and_harms_nobody
+    a_descriptor_carries_an_object_to_another_file
+    descriptors_of_nothing_are_refused
+    a_file_that_imports_its_own_object_gets_the_handle_it_has
+    pinned_memory_is_limited
 }
 
 fn says_what_it_is(home: &Home) {
@@ -304,4 +309,113 @@ fn a_forked_child_is_refused_and_harms_nobody(home: &Home) {
     assert!(libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 42, "status {status:#x}");
     q.submit(sqe::placeholder());
     q.wait().unwrap();
+}
+
+fn a_descriptor_carries_an_object_to_another_file(home: &Home) {
+    let (a, b) = (home.open(), home.open());
+    let base = a.device_info().unwrap().va_base;
+    let (vm_a, vm_b) = (a.vm_create().unwrap(), b.vm_create().unwrap());
+    for placement in [DRM_VINCI_PLACE_HBM, DRM_VINCI_PLACE_HOST] {
+        let bo = a.bo_create(MIB, placement, 0).unwrap();
+        a.vm_map(vm_a, bo.handle, 0, base, MIB, RW).unwrap();
+        let fd = a.prime_export(bo.handle, (libc::O_CLOEXEC | libc::O_RDWR) as u32).unwrap();
+        // The object outlives its handle and its mapping as long as there is a descriptor, of which there are two.
+        let copy = fd.try_clone().unwrap();
+        drop(fd);
+        let mut q = Queue::new(&a, vm_a, 0);
+        q.submit(sqe::fill(base, MIB, 0x21));
+        q.wait().unwrap();
+        a.vm_unmap(vm_a, base, MIB).unwrap();
+        a.bo_close(bo.handle).unwrap();
+        a.queue_destroy(q.id).unwrap();
+        let handle = b.prime_import(&copy).unwrap();
+        assert_eq!(b.prime_import(&copy).unwrap(), handle, "it has a handle already");
+        let info = b.bo_info(handle).unwrap();
+        assert_eq!((info.size, info.placement), (MIB, placement));
+        b.vm_map(vm_b, handle, 0, base + MIB, MIB, RW).unwrap();
+        let map = b.mmap(info.mmap_offset, MIB).unwrap();
+        // SAFETY: inside the mapping; nothing runs on the object now.
+        assert_eq!(unsafe { map.ptr().add(MIB as usize - 1).read() }, 0x21);
+        b.vm_unmap(vm_b, base + MIB, MIB).unwrap();
+        drop(map);
+        b.bo_close(handle).unwrap();
+        b.bo_close(b.prime_import(&copy).unwrap()).unwrap();
+        let held = if placement == DRM_VINCI_PLACE_HBM { MIB } else { 0 };
+        assert_eq!(a.telemetry(0).unwrap().hbm_used, held, "the descriptor holds it");
+        drop(copy);
+        assert_eq!(a.telemetry(0).unwrap().hbm_used, 0, "and with it the memory goes");
+    }
+}
+
+fn descriptors_of_nothing_are_refused(home: &Home) {
+    let dev = home.open();
+    let file = std::fs::File::open("/dev/null").unwrap();
+    let (socket, _other) = std::os::unix::net::UnixStream::pair().unwrap();
+    assert_eq!(dev.prime_import(&file).unwrap_err(), Errno::Inval);
+    assert_eq!(dev.prime_import(&socket).unwrap_err(), Errno::Inval);
+    for fd in [-1, 1_000_000] {
+        let mut a = drm_prime_handle { handle: 0, flags: 0, fd };
+        assert_eq!(dev.node().ioctl(IOCTL_PRIME_FD_TO_HANDLE, a.bytes_mut()), Err(Errno::BadF));
+    }
+    assert_eq!(dev.prime_export(77, 0).unwrap_err(), Errno::NoEnt);
+    let bo = dev.bo_create(4096, DRM_VINCI_PLACE_HOST, 0).unwrap();
+    assert_eq!(dev.prime_export(bo.handle, 1).unwrap_err(), Errno::Inval);
+    // Another device of the same kind does not know it.
+    let fd = dev.prime_export(bo.handle, 0).unwrap();
+    assert_eq!(Home::embedded().open().prime_import(&fd).unwrap_err(), Errno::Inval);
+    // A process's own pages are not the driver's to give away.
+    let mut page = vec![0u8; 8192];
+    let at = (page.as_mut_ptr() as u64).next_multiple_of(4096);
+    let pinned = dev.bo_userptr(at, 4096, false).unwrap();
+    assert_eq!(dev.prime_export(pinned, 0).unwrap_err(), Errno::Perm);
+    dev.bo_close(pinned).unwrap();
+    dev.vm_create().expect("nobody was thrown out");
+}
+
+fn a_file_that_imports_its_own_object_gets_the_handle_it_has(home: &Home) {
+    let dev = home.open();
+    let bo = dev.bo_create(4096, DRM_VINCI_PLACE_HOST, 0).unwrap();
+    let fd = dev.prime_export(bo.handle, 0).unwrap();
+    assert_eq!(dev.prime_import(&fd).unwrap(), bo.handle);
+    dev.bo_close(bo.handle).unwrap();
+    let again = dev.prime_import(&fd).unwrap();
+    assert_ne!(again, bo.handle);
+    assert_eq!(dev.bo_info(again).unwrap().size, 4096);
+}
+
+/// In a process of its own, which gives up the right to lock as much as it likes.
+fn pinned_memory_is_limited(home: &Home) {
+    const NAME: &str = "VINCI_TEST_LIMITED";
+    let own = if matches!(home, Home::Embedded(_)) { "embedded" } else { "served" };
+    if std::env::var(NAME).is_err() {
+        let test = format!("{own}::pinned_memory_is_limited");
+        let mut child = std::process::Command::new(std::env::current_exe().unwrap());
+        child.args(["--exact", &test]).env(NAME, "1");
+        let give_up = || {
+            let limit = libc::rlimit { rlim_cur: 64 << 10, rlim_max: 64 << 10 };
+            // CAP_IPC_LOCK; who may not give it away has not got it.
+            // SAFETY: both calls only lower what the new program may do.
+            unsafe {
+                libc::prctl(libc::PR_CAPBSET_DROP, 14);
+                match libc::setrlimit(libc::RLIMIT_MEMLOCK, &limit) {
+                    0 => Ok(()),
+                    _ => Err(std::io::Error::last_os_error()),
+                }
+            }
+        };
+        // SAFETY: two system calls, which are allowed between fork and exec.
+        let out = unsafe { child.pre_exec(give_up) }.output().unwrap();
+        assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stdout));
+        return;
+    }
+    let dev = home.open();
+    let memory = vec![0u8; 256 << 10];
+    let at = (memory.as_ptr() as u64).next_multiple_of(4096);
+    assert_eq!(dev.bo_userptr(at, 68 << 10, true).unwrap_err(), Errno::NoMem);
+    let a = dev.bo_userptr(at, 32 << 10, true).unwrap();
+    let b = dev.bo_userptr(at + (32 << 10), 32 << 10, true).unwrap();
+    assert_eq!(dev.bo_userptr(at + (64 << 10), 4096, true).unwrap_err(), Errno::NoMem);
+    dev.bo_close(a).unwrap();
+    dev.bo_close(dev.bo_userptr(at, 32 << 10, true).unwrap()).unwrap();
+    dev.bo_close(b).unwrap();
 }

@@ -191,6 +191,12 @@ pub struct drm_vinci_process_info {
     pub hbm_bytes: __u64,
     #[doc = " @name: command name, NUL-terminated"]
     pub name: [::core::ffi::c_char; 32usize],
+    #[doc = " @queues: queues it has"]
+    pub queues: __u32,
+    #[doc = " @pad: zero"]
+    pub pad: __u32,
+    #[doc = " @hbm_die: memory held on each die"]
+    pub hbm_die: [__u64; 8usize],
 }
 #[doc = " struct drm_vinci_vm_create - make an address space; it spans all dies"]
 #[repr(C)]

@@ -41,6 +41,12 @@ pub struct Args {
     /// Queues (streams) that one process may have; the device has 1023
     #[arg(long, value_name = "COUNT")]
     quota_queues: Option<u32>,
+    /// Address spaces that one process may have; a program for CANN needs one, the device has 1023
+    #[arg(long, value_name = "COUNT")]
+    quota_spaces: Option<u32>,
+    /// Buffer objects that one process may have; each may cost the server a descriptor
+    #[arg(long, value_name = "COUNT")]
+    quota_objects: Option<u32>,
 }
 
 /// Bytes, with K, M, G or T for powers of 1024.
@@ -69,13 +75,16 @@ pub fn default_socket() -> PathBuf {
 /// Serves until a signal ends it.
 pub fn run(args: &Args) -> Result<()> {
     let socket = args.socket.clone().unwrap_or_else(default_socket);
+    let most = Policy::default().limits;
     let policy = Policy {
         uids: args.allow_uid.clone(),
         gids: args.allow_gid.clone(),
         limits: Limits {
-            hbm: args.quota_hbm.unwrap_or(u64::MAX),
-            host: args.quota_host.unwrap_or(u64::MAX),
-            queues: args.quota_queues.unwrap_or(u32::MAX),
+            hbm: args.quota_hbm.unwrap_or(most.hbm),
+            host: args.quota_host.unwrap_or(most.host),
+            queues: args.quota_queues.unwrap_or(most.queues),
+            spaces: args.quota_spaces.unwrap_or(most.spaces),
+            objects: args.quota_objects.unwrap_or(most.objects),
         },
     };
     // Before any thread is there, so that the signals come to the one that waits for them.

@@ -76,10 +76,26 @@ impl Link {
 
     /// Asks and waits for the answer.
     pub(crate) fn ask(&self, head: Head, payload: &[u8], memory: &[u8]) -> Result<Packet, Errno> {
+        self.ask_with(head, payload, memory, None)
+    }
+
+    /// As [`Link::ask`], with a descriptor for the server. `Errno::BadF` if it is none.
+    pub(crate) fn ask_with(
+        &self,
+        head: Head,
+        payload: &[u8],
+        memory: &[u8],
+        with: Option<BorrowedFd<'_>>,
+    ) -> Result<Packet, Errno> {
         let answer = {
             let _one = self.socket.talking.lock();
             let fd = self.socket.fd.as_fd();
-            wire::send(fd, head, payload, memory, None).and_then(|()| wire::receive(fd))
+            match wire::send(fd, head, payload, memory, with) {
+                Err(e) if with.is_some() && e.raw_os_error() == Some(libc::EBADF) => {
+                    return Err(Errno::BadF);
+                }
+                sent => sent.and_then(|()| wire::receive(fd)),
+            }
         };
         match answer {
             Ok(Some(packet)) if packet.head.what == 0 => Ok(packet),
@@ -112,10 +128,11 @@ impl Link {
     /// Maps what an offset names.
     pub(crate) fn map(&self, offset: u64, len: usize) -> Result<Mapping, Errno> {
         let answer = self.ask(Head { arg: offset, len: len as u64, ..Head::ask(Ask::Map) }, &[], &[])?;
-        let fd = answer.fd.ok_or(Errno::Proto)?;
-        let map = FdMap::new(fd.as_fd(), answer.head.arg, len).map_err(|_| Errno::NoMem)?;
         let held =
             (answer.head.cmd != 0).then(|| Held { socket: self.socket.clone(), what: answer.head.len });
+        // It does not arrive where the process has no descriptor left.
+        let fd = answer.fd.ok_or(Errno::NoMem)?;
+        let map = FdMap::new(fd.as_fd(), answer.head.arg, len).map_err(|_| Errno::NoMem)?;
         Ok(Mapping::new(map.ptr, len, (map, held)))
     }
 

@@ -13,6 +13,7 @@ mod sleep;
 mod sleepers;
 mod wire;
 
+use std::os::fd::BorrowedFd;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -22,6 +23,7 @@ use std::time::{Duration, Instant};
 use vinci_core::{Errno, UserCopy};
 use vinci_uapi::*;
 
+use crate::embedded::give_descriptor;
 use crate::fork;
 use crate::host::{check_mapped, reserve_device_addresses};
 use crate::machine::deadline;
@@ -151,6 +153,25 @@ impl Served {
         self.ask(VINCI_IOCTL_BO_USERPTR, payload)
     }
 
+    fn export(&self, payload: &mut [u8]) -> Result<(), Errno> {
+        let a = drm_prime_handle::from_bytes(payload).ok_or(Errno::Inval)?;
+        let head = Head { cmd: IOCTL_PRIME_HANDLE_TO_FD, ..Head::ask(Ask::Ioctl) };
+        let answer = self.link.ask(head, payload, &[])?;
+        give_descriptor(answer.fd.ok_or(Errno::MFile)?, a, payload)
+    }
+
+    fn import(&self, payload: &mut [u8]) -> Result<(), Errno> {
+        let a = drm_prime_handle::from_bytes(payload).ok_or(Errno::Inval)?;
+        if a.fd < 0 {
+            return Err(Errno::BadF);
+        }
+        // SAFETY: borrowed for the call; whether it is open is for the kernel to see.
+        let fd = unsafe { BorrowedFd::borrow_raw(a.fd) };
+        let head = Head { cmd: IOCTL_PRIME_FD_TO_HANDLE, ..Head::ask(Ask::Ioctl) };
+        let answer = self.link.ask_with(head, payload, &[], Some(fd))?;
+        self.link.copy_payload(&answer, payload)
+    }
+
     fn check(&self) -> Result<(), Errno> {
         if fork::is_forked_child() {
             return Err(Errno::OwnerDead);
@@ -162,6 +183,9 @@ impl Served {
 impl Node for Served {
     fn ioctl(&self, cmd: u32, payload: &mut [u8]) -> Result<(), Errno> {
         self.check()?;
+        // As ioctl(2): the size is part of the number.
+        let size = (cmd >> 16 & 0x3fff) as usize;
+        let payload = payload.get_mut(..size).ok_or(Errno::Inval)?;
         match cmd {
             VINCI_IOCTL_WAIT => self.wait(payload),
             VINCI_IOCTL_QUEUE_KICK => self.kick(payload),
@@ -170,7 +194,9 @@ impl Node for Served {
             VINCI_IOCTL_EVENT_READ => self.event_read(payload),
             VINCI_IOCTL_DEV_QUERY => self.query(payload),
             VINCI_IOCTL_BO_USERPTR => self.userptr(payload),
-            _ if payload.len() > ROOM => Err(Errno::Inval),
+            IOCTL_PRIME_HANDLE_TO_FD => self.export(payload),
+            IOCTL_PRIME_FD_TO_HANDLE => self.import(payload),
+            _ if size > ROOM => Err(Errno::NoTty),
             _ => self.ask(cmd, payload),
         }
     }

@@ -28,8 +28,12 @@ use crate::served::session::Session;
 use crate::served::sleepers::Sleepers;
 use crate::served::wire::{self, Head};
 
-/// Connections at once.
+/// Connections at once, and those of one process.
 const CONNECTIONS: usize = 1024;
+const OF_ONE_PROCESS: usize = 64;
+
+/// Buffer objects of one process unless the policy says otherwise: each may cost the server a descriptor.
+const OBJECTS: u32 = 1 << 16;
 
 /// Who may connect, and how much each process may hold.
 #[derive(Clone, Debug)]
@@ -44,7 +48,8 @@ pub struct Policy {
 
 impl Default for Policy {
     fn default() -> Self {
-        Self { uids: Vec::new(), gids: Vec::new(), limits: Limits::NONE }
+        let limits = Limits { objects: OBJECTS, ..Limits::NONE };
+        Self { uids: Vec::new(), gids: Vec::new(), limits }
     }
 }
 
@@ -92,8 +97,8 @@ pub struct Server {
     path: PathBuf,
     policy: Policy,
     stopper: Stopper,
-    /// The sockets of the processes that are connected.
-    connected: Mutex<HashMap<u64, Arc<OwnedFd>>>,
+    /// Process and socket of each connection.
+    connected: Mutex<HashMap<u64, (u32, Arc<OwnedFd>)>>,
     stopping: AtomicBool,
     /// Held as long as the server lives; the path beside the socket.
     lock: Flock<File>,
@@ -203,7 +208,7 @@ impl Server {
             };
             self.stopping.store(true, Ordering::Release);
             self.machine.host.bells[0].ring();
-            self.connected.lock().values().for_each(|socket| {
+            self.connected.lock().values().for_each(|(_, socket)| {
                 let _ = shutdown(socket.as_raw_fd(), Shutdown::Both);
             });
             result.map_err(|e| ServeError::System { path: self.path.clone(), what: "poll", error: e.into() })
@@ -229,17 +234,21 @@ impl Server {
             );
             return refuse(&socket, Errno::Perm);
         }
-        if self.connected.lock().len() >= CONNECTIONS {
-            log::warn!("process {} was refused: {CONNECTIONS} are connected", peer.pid);
+        let pid = peer.pid as u32;
+        let (all, own) = {
+            let connected = self.connected.lock();
+            (connected.len(), connected.values().filter(|(of, _)| *of == pid).count())
+        };
+        if all >= CONNECTIONS || own >= OF_ONE_PROCESS {
+            log::warn!("process {pid} was refused: it has {own} of {all} connections");
             return refuse(&socket, Errno::NoSpc);
         }
         let socket = Arc::new(socket);
-        self.connected.lock().insert(number, socket.clone());
-        let pid = peer.pid as u32;
+        self.connected.lock().insert(number, (pid, socket.clone()));
         let served = socket.clone();
         let thread = std::thread::Builder::new().name(format!("vinci-{pid}")).stack_size(256 << 10);
         let spawned = thread.spawn_scoped(scope, move || {
-            self.serve(served, pid, privileged);
+            self.serve(served, &peer, privileged);
             self.connected.lock().remove(&number);
         });
         if spawned.is_err() {
@@ -248,9 +257,10 @@ impl Server {
         }
     }
 
-    fn serve(&self, socket: Arc<OwnedFd>, pid: u32, privileged: bool) {
+    fn serve(&self, socket: Arc<OwnedFd>, peer: &libc::ucred, privileged: bool) {
+        let pid = peer.pid as u32;
         let name = String::from_utf8_lossy(&process_name(pid)).into_owned();
-        let open = Session::open(self.machine.clone(), self.sleepers.clone(), socket, pid, privileged);
+        let open = Session::open(self.machine.clone(), self.sleepers.clone(), socket, peer, privileged);
         let mut session = match open {
             Ok(session) => session,
             Err(e) => return log::warn!("process {pid} ({name}): {e}"),

@@ -1,9 +1,11 @@
 //! The server's end of a connection: one open file, whose requests are executed in order.
 
+use std::collections::HashMap;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::Arc;
 
+use nix::sys::socket::{setsockopt, sockopt};
 use vinci_core::{DmaMemory, Errno, Mapped, Platform, Step, UserCopy};
 use vinci_hw::regs::PAGE_SIZE;
 use vinci_uapi::*;
@@ -14,6 +16,11 @@ use crate::served::client::Client;
 use crate::served::sleepers::Sleepers;
 use crate::served::wire::{self, Ask, Head, Packet};
 
+/// How long who connects may take to say what it wants.
+const HELLO_LIMIT_S: i64 = 10;
+/// Different buffer objects that a process can have mapped at once; as the kernel limits mappings.
+const MOST_HELD: usize = 65530;
+
 /// An open file of another process. Dropped, it is closed, with all that the process made.
 pub(crate) struct Session {
     machine: Arc<Machine>,
@@ -21,8 +28,9 @@ pub(crate) struct Session {
     socket: Arc<OwnedFd>,
     file: u32,
     queues: Vec<u32>,
-    /// Buffer objects that the process has mapped.
-    holds: Vec<u32>,
+    /// Buffer objects that the process has mapped, and how often.
+    holds: HashMap<u32, u32>,
+    pid: u32,
     /// May do what concerns other processes too.
     privileged: bool,
 }
@@ -63,10 +71,16 @@ impl Session {
         machine: Arc<Machine>,
         sleepers: Arc<Sleepers>,
         socket: Arc<OwnedFd>,
-        pid: u32,
+        peer: &libc::ucred,
         privileged: bool,
     ) -> io::Result<Self> {
+        let patience = |seconds| {
+            let limit = nix::sys::time::TimeVal::new(seconds, 0);
+            setsockopt(&*socket, sockopt::ReceiveTimeout, &limit)
+        };
+        patience(HELLO_LIMIT_S)?;
         let hello = wire::receive(socket.as_fd())?.ok_or(io::ErrorKind::UnexpectedEof)?;
+        patience(0)?;
         let refuse = |errno: Errno| {
             let head = Head { what: errno as u32, ..Head::default() };
             let _ = wire::send(socket.as_fd(), head, &[], &[], None);
@@ -75,14 +89,23 @@ impl Session {
         if hello.head.what != Ask::Hello as u32 || hello.head.arg != u64::from(DRM_VINCI_DRIVER_MAJOR) {
             return Err(refuse(Errno::Proto));
         }
+        let pid = peer.pid as u32;
         let file = machine.driver().open(pid, &process_name(pid)).map_err(refuse)?;
-        let (queues, holds) = (Vec::new(), Vec::new());
-        let session = Self { machine, sleepers, socket: socket.clone(), file, queues, holds, privileged };
+        let session = Self {
+            machine,
+            sleepers,
+            socket: socket.clone(),
+            file,
+            queues: Vec::new(),
+            holds: HashMap::new(),
+            pid: peer.pid as u32,
+            privileged,
+        };
         let page = session.machine.driver().platform().alloc(PAGE_SIZE).map_err(refuse)?;
         let fd = descriptor(&page)?;
         session.sleepers.add_file(file, page);
         wire::send(socket.as_fd(), Head::default(), &[], &[], Some(fd.as_fd()))?;
-        Client::enter(Arc::new(Client::new(pid)));
+        Client::enter(Arc::new(Client::new(&socket, peer)));
         Ok(session)
     }
 
@@ -123,8 +146,12 @@ impl Session {
             }
             Ask::Map => self.map(packet.head.arg, packet.head.len),
             Ask::Release => {
-                let held = self.holds.iter().position(|&b| u64::from(b) == packet.head.arg);
-                let buffer = self.holds.swap_remove(held.ok_or(Errno::NoEnt)?);
+                let buffer = u32::try_from(packet.head.arg).map_err(|_| Errno::NoEnt)?;
+                let times = self.holds.get_mut(&buffer).ok_or(Errno::NoEnt)?;
+                *times -= 1;
+                if *times == 0 {
+                    self.holds.remove(&buffer);
+                }
                 self.machine.driver().unexport(buffer);
                 Ok(Answer::default())
             }
@@ -155,7 +182,20 @@ impl Session {
                 return Ok(Answer::default());
             }
             VINCI_IOCTL_RESET | VINCI_IOCTL_INJECT if !self.privileged => return Err(Errno::Perm),
-            IOCTL_PRIME_HANDLE_TO_FD | IOCTL_PRIME_FD_TO_HANDLE => return Err(Errno::OpNotSupp),
+            IOCTL_PRIME_HANDLE_TO_FD => {
+                let a = drm_prime_handle::from_bytes(payload).ok_or(Errno::Inval)?;
+                let who = (self.file, self.pid);
+                let fd = self.machine.exports.export(&mut self.machine.driver(), who, &a)?;
+                return Ok(Answer { fd: Some(fd), ..Answer::default() });
+            }
+            IOCTL_PRIME_FD_TO_HANDLE => {
+                let mut a = drm_prime_handle::from_bytes(payload).ok_or(Errno::Inval)?;
+                let fd = packet.fd.take().ok_or(Errno::BadF)?;
+                a.handle =
+                    self.machine.exports.import(&mut self.machine.driver(), self.file, fd.as_raw_fd())?;
+                payload[..size_of::<drm_prime_handle>()].copy_from_slice(a.bytes());
+                return Ok(Answer::default());
+            }
             _ => {}
         }
         let at = match packet.head.cmd {
@@ -193,6 +233,7 @@ impl Session {
         let (fd, at) = match driver.mapped(self.file, offset, len)? {
             Mapped::Dma(dma, at) => (descriptor(dma).map_err(|_| Errno::NoMem)?, at),
             Mapped::Doorbell(queue) => self.machine.device.share_doorbell(queue).map_err(|_| Errno::NoMem)?,
+            Mapped::Hbm(..) if self.holds.len() >= MOST_HELD => return Err(Errno::NoMem),
             Mapped::Hbm(die, at) => {
                 let (start, size) = driver.extent(self.file, offset)?;
                 let shared = self.machine.device.share_hbm(die, start, size).map_err(|e| {
@@ -200,7 +241,7 @@ impl Session {
                     Errno::NoMem
                 })?;
                 let buffer = driver.hold(self.file, offset)?;
-                self.holds.push(buffer);
+                *self.holds.entry(buffer).or_default() += 1;
                 let head =
                     Head { cmd: 1, arg: shared.1 + (at - start), len: buffer.into(), ..Head::default() };
                 return Ok(Answer { head, fd: Some(shared.0), ..Answer::default() });
@@ -219,7 +260,9 @@ fn descriptor(dma: &Dma) -> io::Result<OwnedFd> {
 impl Drop for Session {
     fn drop(&mut self) {
         let mut driver = self.machine.driver();
-        self.holds.drain(..).for_each(|buffer| driver.unexport(buffer));
+        for (buffer, times) in self.holds.drain() {
+            (0..times).for_each(|_| driver.unexport(buffer));
+        }
         driver.close(self.file);
         drop(driver);
         self.queues.drain(..).for_each(|queue| self.sleepers.remove_queue(queue));

@@ -134,7 +134,8 @@ pub(crate) fn receive(socket: BorrowedFd<'_>) -> io::Result<Option<Packet>> {
         let flags = MsgFlags::MSG_CMSG_CLOEXEC;
         match recvmsg::<()>(socket.as_raw_fd(), &mut parts, Some(&mut beside), flags) {
             Ok(message) => {
-                let cut = message.flags.intersects(MsgFlags::MSG_TRUNC | MsgFlags::MSG_CTRUNC);
+                // A descriptor for which there was no room is missed by who wants it.
+                let cut = message.flags.contains(MsgFlags::MSG_TRUNC);
                 break (message.bytes, cut, descriptors(&message));
             }
             Err(nix::errno::Errno::EINTR) => {}

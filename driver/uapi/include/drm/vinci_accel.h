@@ -196,6 +196,12 @@ struct drm_vinci_process_info {
 	__u64 hbm_bytes;
 	/** @name: command name, NUL-terminated */
 	char name[32];
+	/** @queues: queues it has */
+	__u32 queues;
+	/** @pad: zero */
+	__u32 pad;
+	/** @hbm_die: memory held on each die */
+	__u64 hbm_die[8];
 };
 
 /** struct drm_vinci_vm_create - make an address space; it spans all dies */

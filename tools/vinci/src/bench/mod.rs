@@ -7,6 +7,7 @@ mod matmul;
 mod memory;
 mod opencl;
 mod rows;
+mod served;
 
 use std::time::{Duration, Instant};
 
@@ -34,6 +35,9 @@ pub struct Args {
     /// Prints the resident memory of a process that opened the device, for the row rss_open
     #[arg(long, hide = true)]
     open_and_measure: bool,
+    /// Launches when it is told to, for the rows served_*
+    #[arg(long, hide = true)]
+    launch_when_told: bool,
 }
 
 /// How much to repeat.
@@ -132,6 +136,9 @@ fn turns(
 pub fn run(args: &Args) -> Result<()> {
     if args.open_and_measure {
         return rows::open_and_measure();
+    }
+    if args.launch_when_told {
+        return served::launch_when_told();
     }
     // SAFETY: the first thing that this process does.
     unsafe { blas::prepare() };

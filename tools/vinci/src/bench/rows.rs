@@ -1,7 +1,7 @@
 //! The rows: what is measured, against what, and what is aimed at.
 
 use std::process::Command;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use vinci::{Device, Kernel, Stream, StreamOptions};
@@ -52,6 +52,8 @@ macro_rules! row {
 pub const ROWS: &[RowKind] = &[
     row!("launch_rate", "launches/s", higher, ">= 5,000,000 and >= 10 x", |v, r, _| Some(v >= 5e6 && r? >= 10.0), launch_rate),
     row!("launch_sync", "us", lower, "<= 1/5 of the time", |_, r, _| Some(r? >= 5.0), launch_sync),
+    row!("served_launch_rate", "launches/s", higher, ">= 0.8 x", |_, r, _| Some(r? >= 0.8), |e| super::served::measure(e, "rate", 1.0)),
+    row!("served_launch_sync", "us", lower, "<= 1.5 x the time", |_, r, _| Some(r? >= 1.0 / 1.5), |e| super::served::measure(e, "sync", 0.5)),
     row!("graph_replay", "ns/operator", lower, "<= 1/5 of the time", |_, r, _| Some(r? >= 5.0), super::graph::replay),
     row!("memcpy_h2d", "GB/s", higher, ">= 0.95 x", |_, r, _| Some(r? >= 0.95), |e| copy(e, Direction::ToDevice)),
     row!("memcpy_d2h", "GB/s", higher, ">= 0.95 x", |_, r, _| Some(r? >= 0.95), |e| copy(e, Direction::ToHost)),
@@ -67,37 +69,42 @@ fn peer_name(pocl: &Option<Pocl>) -> String {
     if pocl.is_some() { "PoCL".into() } else { format!("PoCL {MISSING}") }
 }
 
+/// Empty kernels launched in a second, over `time`.
+pub fn rate(acl: &Acl, time: Duration) -> Result<f64> {
+    let (start, mut n) = (Instant::now(), 0u32);
+    while start.elapsed() < time {
+        (0..10_000).try_for_each(|_| acl.launch())?;
+        n += 10_000;
+    }
+    acl.synchronize()?;
+    Ok(f64::from(n) / start.elapsed().as_secs_f64())
+}
+
+/// The median of microseconds from a launch to its end, over `time`.
+pub fn round_trip(acl: &Acl, time: Duration) -> Result<f64> {
+    let mut times = Vec::new();
+    let start = Instant::now();
+    while start.elapsed() < time {
+        let t = Instant::now();
+        acl.launch()?;
+        acl.synchronize()?;
+        times.push(t.elapsed().as_secs_f64() * 1e6);
+    }
+    median(&times).context("no launch ended in time")
+}
+
 fn launch_rate(effort: Effort) -> Result<(Samples, String)> {
     let acl = Acl::open()?;
     let pocl = Pocl::open().ok();
-    let ours = || {
-        let (start, mut n) = (Instant::now(), 0u32);
-        while start.elapsed() < effort.turn {
-            (0..10_000).try_for_each(|_| acl.launch())?;
-            n += 10_000;
-        }
-        acl.synchronize()?;
-        Ok(f64::from(n) / start.elapsed().as_secs_f64())
-    };
-    let samples = turns(effort, ours, pocl.as_ref().map(|p| || p.rate(effort)))?;
+    let samples = turns(effort, || rate(&acl, effort.turn), pocl.as_ref().map(|p| || p.rate(effort)))?;
     Ok((samples, peer_name(&pocl)))
 }
 
 fn launch_sync(effort: Effort) -> Result<(Samples, String)> {
     let acl = Acl::open()?;
     let pocl = Pocl::open().ok();
-    let ours = || {
-        let mut times = Vec::new();
-        let start = Instant::now();
-        while start.elapsed() < effort.turn / 2 {
-            let t = Instant::now();
-            acl.launch()?;
-            acl.synchronize()?;
-            times.push(t.elapsed().as_secs_f64() * 1e6);
-        }
-        median(&times).context("no launch ended in time")
-    };
-    let samples = turns(effort, ours, pocl.as_ref().map(|p| || p.round_trip(effort)))?;
+    let samples =
+        turns(effort, || round_trip(&acl, effort.turn / 2), pocl.as_ref().map(|p| || p.round_trip(effort)))?;
     Ok((samples, peer_name(&pocl)))
 }
 
