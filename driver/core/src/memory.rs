@@ -202,8 +202,7 @@ impl<P: Platform> Driver<P> {
 
     /// Where a die's HBM begins in the BAR that holds the HBM of all dies.
     pub fn hbm_start(&self, die: u32) -> u64 {
-        let stride = self.dies.first().map_or(0, |d| d.hbm_bytes.next_power_of_two());
-        u64::from(die) * stride
+        vinci_hw::regs::hbm_start(die, self.dies.first().map_or(0, |d| d.hbm_bytes))
     }
 
     /// What `len` bytes at an mmap offset are. `Errno::Inval` beyond the object.

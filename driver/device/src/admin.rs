@@ -10,7 +10,7 @@ use vinci_hw::regs::{EVENT_RING_ENTRIES, PAGE_SIZE, Reg, irq, queue_vector};
 use vinci_hw::uapi::*;
 
 use crate::device::{Inner, QUEUES, VECTORS, lock_at_rest};
-use crate::fault::Cause;
+use crate::inject::Injection;
 use crate::mmu::{Access, AddressSpace, MapError, Target};
 use crate::queue::{Queue, State};
 use vinci_hw::doorbell;
@@ -364,29 +364,19 @@ fn telemetry(dev: &Inner, c: &Command) -> Result<u64, Outcome> {
 }
 
 fn inject(dev: &Inner, c: &Command) -> Result<u64, Outcome> {
-    let die_id = check_die(dev, c.arg)?;
-    let die = &dev.dies[die_id as usize];
-    match u32::from(c.kind) {
-        DRM_VINCI_INJECT_ECC_SINGLE => {
-            die.ecc_single.fetch_add(1, Ordering::Relaxed);
-            let cause =
-                Cause { address: c.va, ..Cause::new(DRM_VINCI_FAULT_ECC, "a memory error was corrected") };
-            dev.post_ras(cause.record(0, die_id, 0, &vinci_hw::sqe::placeholder(), dev.wall_ns()));
-        }
+    let die = check_die(dev, c.arg)?;
+    let what = match u32::from(c.kind) {
+        DRM_VINCI_INJECT_ECC_SINGLE => Injection::EccSingle { address: c.va },
         DRM_VINCI_INJECT_ECC_DOUBLE => {
             let space = vm(dev, c.id)?;
             let _use = space.enter();
-            let p = space.translate(die_id, c.va, 1, Access::Read).map_err(|_| Outcome::NotFound)?;
-            let base = dev.hbm[die_id as usize].ptr().as_ptr() as usize;
-            let offset = (p.as_ptr() as usize).wrapping_sub(base) as u64;
-            if offset >= dev.profile.die.hbm_bytes {
-                return Err(Outcome::Invalid);
-            }
-            dev.health.poison(die_id, offset);
+            let p = space.translate(die, c.va, 1, Access::Read).map_err(|_| Outcome::NotFound)?;
+            let base = dev.hbm[die as usize].ptr().as_ptr() as usize;
+            Injection::EccDouble { offset: (p.as_ptr() as usize).wrapping_sub(base) as u64 }
         }
-        DRM_VINCI_INJECT_HANG => die.hang_next.store(true, Ordering::Release),
-        DRM_VINCI_INJECT_LINK_DOWN => dev.health.link_down(die_id),
+        DRM_VINCI_INJECT_HANG => Injection::Hang,
+        DRM_VINCI_INJECT_LINK_DOWN => Injection::LinkDown,
         _ => return Err(Outcome::Invalid),
-    }
-    Ok(0)
+    };
+    dev.inject(die, what).map(|()| 0).map_err(|_| Outcome::Invalid)
 }

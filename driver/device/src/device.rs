@@ -19,7 +19,7 @@ use crate::mmu::{AddressSpace, Health};
 use crate::profile::Profile;
 use crate::queue::{Queue, State};
 use crate::sched;
-use crate::shared::Shared;
+use crate::shared::{Shared, sealed};
 
 /// Queues of the device, a power of two.
 pub const QUEUES: u32 = 1024;
@@ -202,21 +202,32 @@ pub(crate) fn lock_at_rest(q: &Queue) -> parking_lot::MutexGuard<'_, crate::queu
 
 /// The NPU.
 pub struct Device {
-    inner: Arc<Inner>,
+    pub(crate) inner: Arc<Inner>,
     admin: Mutex<AdminQueue>,
 }
 
 impl Device {
     /// A device in its state after power-on.
     pub fn open(profile: Profile, host: Arc<dyn HostBus>) -> Result<Arc<Self>, DeviceError> {
-        let memory = |what, name: &str, bytes| {
-            Shared::new(name, bytes).map_err(|source| DeviceError::Memory { what, bytes, source })
-        };
-        let hbm = (0..profile.dies)
-            .map(|die| memory("HBM", &format!("vinci-hbm{die}"), profile.die.hbm_bytes))
-            .collect::<Result<Arc<[Shared]>, _>>()?;
+        let pages = u64::from(QUEUES) * PAGE_SIZE;
+        let doorbells = Shared::new("vinci-doorbells", pages).map_err(|source| DeviceError::Memory {
+            what: "doorbell pages",
+            bytes: pages,
+            source,
+        })?;
+        let bytes = hbm_bar_size(profile.dies, profile.die.hbm_bytes);
+        let hbm = (|| {
+            // One memfd, as it is one BAR.
+            let file = sealed("vinci-hbm", bytes)?;
+            let part = |die| {
+                let start = hbm_start(die, profile.die.hbm_bytes);
+                Shared::part(file.try_clone()?, start, profile.die.hbm_bytes)
+            };
+            (0..profile.dies).map(part).collect::<io::Result<Arc<[Shared]>>>()
+        })()
+        .map_err(|source| DeviceError::Memory { what: "HBM", bytes, source })?;
         let inner = Inner {
-            doorbells: memory("doorbell pages", "vinci-doorbells", u64::from(QUEUES) * PAGE_SIZE)?,
+            doorbells,
             costs: CostModel::new(&profile),
             dies: (0..profile.dies).map(Die::new).collect(),
             hbm,
@@ -246,7 +257,8 @@ impl Device {
         &self.inner.doorbells
     }
 
-    /// The part of BAR4 that is `die`'s HBM, if there is such a die.
+    /// The part of BAR4 that is `die`'s HBM, if there is such a die. All are parts of one memfd, each at
+    /// [`hbm_start`].
     pub fn hbm(&self, die: u32) -> Option<&Shared> {
         self.inner.hbm.get(die as usize)
     }

@@ -10,6 +10,7 @@ mod die;
 mod events;
 mod exec;
 mod fault;
+mod inject;
 mod mmu;
 mod profile;
 mod queue;
@@ -22,5 +23,6 @@ mod telemetry;
 mod window;
 
 pub use device::{Device, DeviceError, Foreign, HostBus, QUEUES, VECTORS};
+pub use inject::{InjectError, Injection};
 pub use profile::{DEFAULT, DieProfile, Profile, ProfileError, Rates, Thermal, VARIABLE, names};
 pub use shared::{Shared, sealed};

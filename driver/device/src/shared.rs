@@ -25,6 +25,8 @@ const PIECE: u64 = 1 << 20;
 /// A sparse, shared, zero-filled piece of memory.
 pub struct Shared {
     file: File,
+    /// Where in the file it begins.
+    base: u64,
     map: MmapRaw,
     /// First byte to length and memfd.
     islands: Mutex<BTreeMap<u64, (u64, File)>>,
@@ -44,12 +46,19 @@ pub fn sealed(name: &str, len: u64) -> io::Result<File> {
 impl Shared {
     /// `len` bytes named `name` in /proc/PID/maps.
     pub fn new(name: &str, len: u64) -> io::Result<Self> {
-        let fd = memfd_create(name, MFdFlags::MFD_CLOEXEC)?;
-        let file = File::from(fd);
-        file.set_len(len)?;
+        Self::part(sealed(name, len)?, 0, len)
+    }
+
+    /// `len` bytes of a [`sealed`] memfd, from `base` on.
+    pub fn part(file: File, base: u64, len: u64) -> io::Result<Self> {
         let len = usize::try_from(len).map_err(|_| io::Error::from(io::ErrorKind::OutOfMemory))?;
-        let map = MmapOptions::new().len(len).no_reserve_swap().map_raw(&file)?;
-        Ok(Self { file, map, islands: Mutex::default(), any: AtomicBool::new(false) })
+        let map = MmapOptions::new().offset(base).len(len).no_reserve_swap().map_raw(&file)?;
+        Ok(Self { file, base, map, islands: Mutex::default(), any: AtomicBool::new(false) })
+    }
+
+    /// The memfd. Whoever gets it reaches all of it.
+    pub fn memfd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
     }
 
     /// Bytes.
@@ -80,7 +89,7 @@ impl Shared {
         if len == 0 {
             return Ok(());
         }
-        punch(&self.file, offset, len)?;
+        punch(&self.file, self.base + offset, len)?;
         if !self.any.load(Ordering::Acquire) {
             return Ok(());
         }
@@ -110,7 +119,7 @@ impl Shared {
         self.any.store(true, Ordering::Release);
         self.place(offset, len, file.as_fd(), 0)?;
         islands.insert(offset, (len, file));
-        punch(&self.file, offset, len)?;
+        punch(&self.file, self.base + offset, len)?;
         Ok((fd.into(), 0))
     }
 
@@ -122,7 +131,7 @@ impl Shared {
         }
         let mut islands = self.islands.lock();
         while let Some((&at, &(size, _))) = islands.range(offset..offset + len).next() {
-            self.place(at, size, self.file.as_fd(), at)?;
+            self.place(at, size, self.file.as_fd(), self.base + at)?;
             islands.remove(&at);
         }
         Ok(())
@@ -140,14 +149,14 @@ impl Shared {
         let first = islands.range(..=offset).next_back().map_or(offset, |(&start, _)| start);
         for (&start, (size, file)) in islands.range(first..end).filter(|(start, i)| **start + i.0 > offset) {
             if start > at {
-                each(self.file.as_fd(), at, start - at)?;
+                each(self.file.as_fd(), self.base + at, start - at)?;
                 at = start;
             }
             let to = (start + size).min(end);
             each(file.as_fd(), at - start, to - at)?;
             at = to;
         }
-        if at < end { each(self.file.as_fd(), at, end - at) } else { Ok(()) }
+        if at < end { each(self.file.as_fd(), self.base + at, end - at) } else { Ok(()) }
     }
 
     /// Maps `len` bytes of a file over the range at `offset`. Threads that use the range see the old or the new
@@ -170,9 +179,10 @@ impl Shared {
 
     /// Copies the pages of a range that were ever touched.
     fn copy_out(&self, offset: u64, len: u64, to: &File) -> io::Result<()> {
-        let end = offset + len;
+        let start = self.base + offset;
+        let end = start + len;
         let mut buffer = Vec::new();
-        let mut at = offset;
+        let mut at = start;
         // No more data ends the search with ENXIO.
         while let Ok(data) = lseek(&self.file, at as i64, Whence::SeekData).map(|d| d as u64)
             && data < end
@@ -182,7 +192,7 @@ impl Shared {
             while at < hole {
                 buffer.resize(PIECE.min(hole - at) as usize, 0);
                 self.file.read_exact_at(&mut buffer, at)?;
-                to.write_all_at(&buffer, at - offset)?;
+                to.write_all_at(&buffer, at - start)?;
                 at += buffer.len() as u64;
             }
         }
@@ -211,6 +221,32 @@ mod tests {
             assert_eq!(p.read_volatile(), 0);
         }
         assert!(s.at(64 << 30, 1).is_none() && s.at(u64::MAX, 2).is_none());
+    }
+
+    #[test]
+    fn a_part_begins_where_it_was_told() {
+        const P: u64 = 4096;
+        let file = sealed("test", 8 * P).unwrap();
+        let (low, high) = (
+            Shared::part(file.try_clone().unwrap(), 0, 4 * P).unwrap(),
+            Shared::part(file.try_clone().unwrap(), 4 * P, 4 * P).unwrap(),
+        );
+        let word = |s: &Shared, page: u64| s.at(page * P, 8).unwrap().cast::<u64>();
+        // SAFETY: inside the mappings, which nobody else uses.
+        unsafe {
+            (0..4).for_each(|page| word(&low, page).write_volatile(page + 1));
+            (0..4).for_each(|page| word(&high, page).write_volatile(page + 5));
+            high.punch(P, P).unwrap();
+            assert_eq!((word(&low, 1).read_volatile(), word(&high, 1).read_volatile()), (2, 0));
+            let (fd, _) = high.share(2 * P, P).unwrap();
+            let mut copied = [0; 8];
+            File::from(fd).read_exact_at(&mut copied, 0).unwrap();
+            assert_eq!(u64::from_ne_bytes(copied), 7);
+            high.take_back(0, 4 * P).unwrap();
+            assert_eq!((word(&high, 2).read_volatile(), word(&high, 3).read_volatile()), (0, 8));
+            assert_eq!(word(&low, 2).read_volatile(), 3, "the other part is untouched");
+        }
+        assert!(file.set_len(0).is_err(), "whoever holds it cannot take its pages away");
     }
 
     #[test]

@@ -163,3 +163,13 @@ pub const VECTOR_ADMIN: u16 = 0;
 pub const fn queue_vector(queue: u32, vectors: u16) -> u16 {
     if vectors < 2 { 0 } else { 1 + (queue % (vectors as u32 - 1)) as u16 }
 }
+
+/// Where the HBM of `die` begins in BAR4, if each die has `hbm_bytes`: at a multiple of a power of two.
+pub const fn hbm_start(die: u32, hbm_bytes: u64) -> u64 {
+    die as u64 * hbm_bytes.next_power_of_two()
+}
+
+/// Bytes of BAR4.
+pub const fn hbm_bar_size(dies: u32, hbm_bytes: u64) -> u64 {
+    hbm_start(dies, hbm_bytes).next_power_of_two()
+}

@@ -2,6 +2,7 @@
 
 pub mod bench;
 pub mod chips;
+pub mod device;
 pub mod doctor;
 pub mod home;
 pub mod info;

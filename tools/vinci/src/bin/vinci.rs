@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{CommandFactory, Parser, Subcommand};
-use vinci_tools::{bench, chips, doctor, home, info, serve, show};
+use vinci_tools::{bench, chips, device, doctor, home, info, serve, show};
 
 #[derive(Parser)]
 #[command(name = "vinci", version, about = "Ascend NPUs in software: driver, runtime, device", after_help = EXAMPLES)]
@@ -43,6 +43,9 @@ enum Cmd {
     /// Host one device on a Unix socket, for several processes
     #[command(after_help = serve::EXAMPLES)]
     Serve(serve::Args),
+    /// Be the NPU of a virtual machine: a PCI function, for QEMU (vfio-user)
+    #[command(after_help = device::EXAMPLES)]
+    Device(device::Args),
     /// Measure, each row beside a peer in the same run
     Bench(bench::Args),
     /// Check this machine and say what is missing
@@ -73,7 +76,7 @@ fn main() -> ExitCode {
             unsafe { std::env::set_var(name, value) };
         }
     }
-    show::start_log(if matches!(cli.command, Cmd::Serve(_)) { "info" } else { "warn" });
+    show::start_log(if matches!(cli.command, Cmd::Serve(_) | Cmd::Device(_)) { "info" } else { "warn" });
     let result: Result<()> = match cli.command {
         Cmd::Info { json } => info::print(json),
         Cmd::Run { command } => match home::run(&command) {
@@ -84,6 +87,7 @@ fn main() -> ExitCode {
             }
         },
         Cmd::Serve(args) => serve::run(&args),
+        Cmd::Device(args) => device::run(&args),
         Cmd::Bench(args) => bench::run(&args),
         Cmd::Doctor { json } => doctor::print(json),
         Cmd::Chips { json } => chips::print(json),
