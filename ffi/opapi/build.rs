@@ -4,6 +4,16 @@ fn main() {
     vinci_ffi_link::name("libopapi.so");
     vinci_ffi_link::with(
         "libascendcl.so",
-        &["vinci_kernel", "vinci_launch", "vinci_stream_check", "vinci_set_error", "vinci_memory_check"],
+        &[
+            "vinci_kernel",
+            "vinci_launch",
+            "vinci_stream_check",
+            "vinci_set_error",
+            "vinci_memory_check",
+            "vinci_observed",
+            "vinci_operator_begin",
+            "vinci_operator_end",
+            "vinci_dump",
+        ],
     );
 }

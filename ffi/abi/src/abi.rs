@@ -30,11 +30,16 @@ pub fn call(name: &'static str, body: impl FnOnce() -> Result<()>) -> i32 {
     if vinci::is_forked_child() {
         return report(name, Failure::new(RT_DRV_INTERNAL_ERROR, vinci::Error::Forked.to_string()));
     }
-    match catch_unwind(AssertUnwindSafe(body)) {
+    let observed = crate::observe::begin();
+    let code = match catch_unwind(AssertUnwindSafe(body)) {
         Ok(Ok(())) => 0,
         Ok(Err(failure)) => report(name, failure),
         Err(panic) => report(name, Failure::new(INTERNAL_ERROR, panic_text(panic.as_ref()))),
+    };
+    if let Some((observer, begun)) = observed {
+        observer(name, begun, vinci::profile::now_ns());
     }
+    code
 }
 
 /// As [`call`], for entry points that return something else than a code.

@@ -63,6 +63,11 @@ kinds! {
     TensorDesc "a description of a tensor",
     OpAttr "attributes of an operator",
     Communicator "a communicator",
+    ProfConfig "a configuration of the profiler",
+    ProfSubscription "a subscription of a model's operators",
+    ProfStamp "a stamp of the profiler",
+    ProfStep "steps of the profiler",
+    ProfDomain "a domain of marks",
 }
 
 impl Kind {

@@ -1,5 +1,6 @@
 //! What the C libraries of Vinci share: how an entry point is declared and its pointers are checked ([`abi`]), the
-//! handles that programs hold ([`handle`]), how threads wait ([`wait`]), CANN's error codes ([`code`]) and the log ([`journal`]).
+//! handles that programs hold ([`handle`]), how threads wait ([`wait`]), CANN's error codes ([`code`]), the log
+//! ([`journal`]) and how the profiler hears of calls ([`observe`]).
 //!
 //! A failure's sentence is kept by libascendcl.so, for `aclGetRecentErrMsg`; every other library is linked with it.
 
@@ -8,6 +9,7 @@ pub mod abi;
 pub mod code;
 pub mod handle;
 pub mod journal;
+pub mod observe;
 pub mod wait;
 
 #[cfg(test)]

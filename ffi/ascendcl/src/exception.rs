@@ -100,6 +100,7 @@ pub fn failure_of(stream: &Arc<Stream>, error: vinci::Error) -> Failure {
     if let vinci::Error::Fault(fault) = &error {
         let first = TOLD.lock().insert(stream.stream.id(), fault.task) != Some(fault.task);
         if first {
+            crate::dump::on_fault(fault);
             tell(fault);
         }
     }

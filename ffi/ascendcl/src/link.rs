@@ -7,9 +7,9 @@ use std::sync::OnceLock;
 use parking_lot::Mutex;
 use vinci::{DevicePtr, Kernel, memory};
 
-use crate::abi::{Address, Handle, Out, need_address};
+use crate::abi::{Address, Handle, In, Out, need_address};
 use crate::code::{Failure, INVALID_PARAM, Result, invalid};
-use crate::{device, error, exception, stream};
+use crate::{device, dump, error, exception, prof, stream};
 
 const MOST_KERNELS: usize = 1024;
 /// Kernels by the number that `vinci_kernel` gave out, less one.
@@ -62,6 +62,13 @@ entry! {
         stream.stream.launch_with_timeout(kernel, blocks, args, device::execute_timeout()).map_err(|error| exception::failure_of(&stream, error))
     }
 
+    /// Shows a launch, before (0) or after it (1), to whoever dumps operators.
+    fn vinci_dump(handle: Handle, when: u32, shown: In<dump::Shown>) {
+        let shown = shown.need("launch")?;
+        // SAFETY: the library that calls vouches for what the launch names.
+        unsafe { dump::show(handle, when, shown) }
+    }
+
     /// Whether work can be given to a stream.
     fn vinci_stream_check(handle: Handle) {
         stream::named(handle).map(drop)
@@ -74,6 +81,28 @@ entry! {
             .map_err(crate::code::of_memory)?;
         Ok(())
     }
+}
+
+/// Whether anybody wants to know which operator launches (1), or what (2). If so, `vinci_operator_begin` and `_end`
+/// are to be called, and with 2 `vinci_dump` around each launch.
+#[unsafe(no_mangle)]
+pub extern "C" fn vinci_observed() -> u32 {
+    u32::from(prof::wants_operators()) | u32::from(dump::wants_launches()) << 1
+}
+
+/// Makes later launches of the calling thread those of an operator.
+#[unsafe(no_mangle)]
+pub extern "C" fn vinci_operator_begin(name: *const u8, len: usize) {
+    // SAFETY: the library that calls vouches for its text.
+    if let Ok(name) = unsafe { bytes(name, len, "name") } {
+        prof::operator_begin(&String::from_utf8_lossy(name));
+    }
+}
+
+/// Ends [`vinci_operator_begin`].
+#[unsafe(no_mangle)]
+pub extern "C" fn vinci_operator_end() {
+    prof::operator_end();
 }
 
 /// Makes a sentence and a code the calling thread's last.

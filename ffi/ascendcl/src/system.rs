@@ -8,7 +8,7 @@ use crate::abi::{Address, Out, Text, TextOut};
 use crate::code::{
     Failure, INVALID_FILE, INVALID_PARAM, PARSE_FILE, REPEAT_FINALIZE, REPEAT_INITIALIZE, Result, invalid,
 };
-use crate::context;
+use crate::{context, dump};
 
 /// Calls of aclInit that nothing has answered yet.
 static USES: Mutex<u64> = Mutex::new(0);
@@ -43,15 +43,28 @@ struct Callbacks {
     finalize: Vec<(u32, FinalizeCallback, Address)>,
 }
 
-/// Reads the configuration file; what it can say to this library is a default device.
-fn configure(path: &str) -> Result<String> {
+/// True from aclInit to aclFinalize.
+pub fn is_initialised() -> bool {
+    *USES.lock() > 0
+}
+
+/// A configuration file, as text and as JSON; an empty one says nothing.
+pub fn read_json(path: &str) -> Result<(String, serde_json::Value)> {
     let text = std::fs::read_to_string(path)
         .map_err(|error| Failure::new(INVALID_FILE, format!("configuration {path}: {error}")))?;
     if text.trim().is_empty() {
-        return Ok(text);
+        return Ok((text, serde_json::Value::Null));
     }
+    let wrong = |error| Failure::new(PARSE_FILE, format!("configuration {path}: {error}"));
+    let json = serde_json::from_str(&text).map_err(wrong)?;
+    Ok((text, json))
+}
+
+/// Takes the configuration file; what it can say to this library is a default device, and dumps.
+fn configure(path: &str) -> Result<String> {
+    let (text, json) = read_json(path)?;
     let wrong = |what: String| Failure::new(PARSE_FILE, format!("configuration {path}: {what}"));
-    let json: serde_json::Value = serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?;
+    dump::configure_by_init(&json)?;
     if let Some(device) = json.pointer("/defaultDevice/default_device") {
         let number = device.as_i64().or_else(|| device.as_str().and_then(|text| text.trim().parse().ok()));
         let number = number.and_then(|number| i32::try_from(number).ok());
@@ -64,6 +77,7 @@ fn configure(path: &str) -> Result<String> {
 
 fn finalize() -> Result<()> {
     context::set_default_device(-1);
+    dump::finalize();
     for device in context::primaries() {
         context::release_primary(device, true)?;
     }

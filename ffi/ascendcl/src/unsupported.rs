@@ -28,9 +28,9 @@ macro_rules! unsupported {
 }
 
 unsupported! {
-    aclmdlFinalizeDump aclmdlInitDump aclmdlRIAddCondTask aclmdlRICaptureToModelRIBegin
+    aclmdlRIAddCondTask aclmdlRICaptureToModelRIBegin
     aclmdlRICondHandleCreate aclmdlRICondHandleGetCondPtr aclmdlRIKernelTaskGetAttribute aclmdlRITaskGetParams
-    aclmdlRITaskSetParams aclmdlSetDump aclrtAllocBuf aclrtAppendBufChain aclrtBinaryGetDevAddress
+    aclmdlRITaskSetParams aclrtAllocBuf aclrtAppendBufChain aclrtBinaryGetDevAddress
     aclrtBinaryGetFunction aclrtBinaryGetFunctionByEntry aclrtBinaryGetGlobal aclrtBinaryLoad
     aclrtBinaryLoadFromData aclrtBinaryLoadFromFile aclrtBinarySetExceptionCallback aclrtBinaryUnLoad
     aclrtCacheLastTaskExtendInfo aclrtCacheLastTaskOpInfo aclrtCmoAsyncWithBarrier aclrtCmoAsyncWithDesc

@@ -9,7 +9,8 @@ use vinci_hw::args::ArgsBuilder;
 use crate::error::{OpError, Result, invalid, status};
 use crate::link;
 use crate::objects::{self, Object};
-use crate::program::Program;
+use crate::program::{Launch, Program};
+use crate::view::{Base, View};
 
 /// What phase 1 leaves for phase 2.
 pub struct Executor {
@@ -77,19 +78,52 @@ pub fn run(
         if e.program.launches.is_empty() {
             return link::check_stream(stream).map_err(OpError::Runtime);
         }
-        for l in &e.program.launches {
-            let full = |e: vinci_hw::args::ArgsError| OpError::Inner(e.to_string());
-            let mut args = ArgsBuilder::<ARGS_WORDS>::new();
-            for view in &l.views {
-                args.tensor(&view.arg(workspace as u64)?).map_err(full)?;
-            }
-            for &bits in &l.attrs {
-                args.attr(bits).map_err(full)?;
-            }
-            link::launch(stream, l.kernel, args.finish()).map_err(OpError::Runtime)?;
+        let wanted = link::observed();
+        if wanted == 0 {
+            return e.program.launches.iter().try_for_each(|l| launch(l, workspace, stream));
         }
-        Ok(())
+        link::operator_begin(name);
+        let result = e.program.launches.iter().try_for_each(|l| {
+            dump(l, workspace, stream, wanted, link::BEFORE)?;
+            launch(l, workspace, stream)?;
+            dump(l, workspace, stream, wanted, link::AFTER)
+        });
+        link::operator_end();
+        result
     })
+}
+
+fn launch(l: &Launch, workspace: *mut c_void, stream: *mut c_void) -> Result<()> {
+    let full = |e: vinci_hw::args::ArgsError| OpError::Inner(e.to_string());
+    let mut args = ArgsBuilder::<ARGS_WORDS>::new();
+    for view in &l.views {
+        args.tensor(&view.arg(workspace as u64)?).map_err(full)?;
+    }
+    for &bits in &l.attrs {
+        args.attr(bits).map_err(full)?;
+    }
+    link::launch(stream, l.kernel, args.finish()).map_err(OpError::Runtime)
+}
+
+/// Shows a launch to whoever dumps operators.
+#[cold]
+fn dump(l: &Launch, workspace: *mut c_void, stream: *mut c_void, wanted: u32, when: u32) -> Result<()> {
+    if wanted & link::DUMPS == 0 {
+        return Ok(());
+    }
+    let tensor = |(at, view): (usize, &View)| link::Tensor {
+        address: match view.base {
+            Base::Device(address) => address,
+            Base::Workspace(offset) => workspace as u64 + offset,
+        },
+        dtype: view.dtype as i32,
+        output: u32::from(at < l.outputs),
+        rank: view.dims.len(),
+        dims: view.dims.as_ptr(),
+        strides: view.strides.as_ptr(),
+    };
+    let tensors: Vec<_> = l.views.iter().enumerate().map(tensor).collect();
+    link::dump(stream, when, l.name, &tensors, &l.attrs).map_err(OpError::Runtime)
 }
 
 /// Lets an executor be used for phase 2 more than once.

@@ -50,6 +50,18 @@ pub unsafe fn vinci_stream_check(_: *mut c_void) -> i32 {
     0
 }
 
+pub unsafe fn vinci_observed() -> u32 {
+    0
+}
+
+pub unsafe fn vinci_operator_begin(_: *const u8, _: usize) {}
+
+pub unsafe fn vinci_operator_end() {}
+
+pub unsafe fn vinci_dump(_: *mut c_void, _: u32, _: *const crate::link::Shown) -> i32 {
+    0
+}
+
 pub unsafe fn vinci_set_error(_: i32, text: *const u8, len: usize) {
     // SAFETY: the caller passes a live string.
     let text = unsafe { std::str::from_utf8(std::slice::from_raw_parts(text, len)) }.unwrap().to_string();

@@ -19,6 +19,10 @@ mod sys {
             args_bytes: usize,
         ) -> i32;
         pub fn vinci_stream_check(stream: *mut c_void) -> i32;
+        pub fn vinci_observed() -> u32;
+        pub fn vinci_operator_begin(name: *const u8, name_len: usize);
+        pub fn vinci_operator_end();
+        pub fn vinci_dump(stream: *mut c_void, when: u32, launch: *const super::Shown) -> i32;
         pub fn vinci_set_error(code: i32, text: *const u8, text_len: usize);
     }
 }
@@ -55,4 +59,80 @@ pub fn check_stream(stream: *mut c_void) -> Result<(), i32> {
 pub fn set_error(code: i32, text: &str) {
     // SAFETY: the text is alive during the call.
     unsafe { sys::vinci_set_error(code, text.as_ptr(), text.len()) }
+}
+
+/// A bit of [`observed`]: launches are to be shown to [`dump`].
+pub const DUMPS: u32 = 2;
+/// When a launch is shown.
+pub const BEFORE: u32 = 0;
+/// As [`BEFORE`].
+pub const AFTER: u32 = 1;
+
+/// A tensor of a launch.
+#[repr(C)]
+pub struct Tensor {
+    /// Device address.
+    pub address: u64,
+    /// An `aclDataType`.
+    pub dtype: i32,
+    /// 1 for an output.
+    pub output: u32,
+    /// Dimensions.
+    pub rank: usize,
+    /// As many.
+    pub dims: *const i64,
+    /// As many, in elements.
+    pub strides: *const i64,
+}
+
+/// A launch as it is shown.
+#[repr(C)]
+pub struct Shown {
+    name: *const u8,
+    name_len: usize,
+    tensors: *const Tensor,
+    tensors_len: usize,
+    attrs: *const u64,
+    attrs_len: usize,
+}
+
+/// Whether anybody wants to know of operators: not 0.
+pub fn observed() -> u32 {
+    // SAFETY: takes nothing.
+    unsafe { sys::vinci_observed() }
+}
+
+/// Makes later launches of this thread those of operator `name`.
+pub fn operator_begin(name: &str) {
+    // SAFETY: the name is alive during the call.
+    unsafe { sys::vinci_operator_begin(name.as_ptr(), name.len()) }
+}
+
+/// Ends [`operator_begin`].
+pub fn operator_end() {
+    // SAFETY: takes nothing.
+    unsafe { sys::vinci_operator_end() }
+}
+
+/// Shows a launch.
+pub fn dump(
+    stream: *mut c_void,
+    when: u32,
+    name: &str,
+    tensors: &[Tensor],
+    attrs: &[u64],
+) -> Result<(), i32> {
+    let shown = Shown {
+        name: name.as_ptr(),
+        name_len: name.len(),
+        tensors: tensors.as_ptr(),
+        tensors_len: tensors.len(),
+        attrs: attrs.as_ptr(),
+        attrs_len: attrs.len(),
+    };
+    // SAFETY: all that `shown` names is alive during the call; the stream is a handle that the other side checks.
+    match unsafe { sys::vinci_dump(stream, when, &shown) } {
+        0 => Ok(()),
+        code => Err(code),
+    }
 }

@@ -32,8 +32,12 @@ impl Attr {
 pub struct Launch {
     /// Resident kernel.
     pub kernel: u64,
+    /// Its name.
+    pub name: &'static str,
     /// Outputs, then inputs.
     pub views: Vec<View>,
+    /// How many of them are outputs.
+    pub outputs: usize,
     /// Attributes.
     pub attrs: Vec<u64>,
 }
@@ -59,9 +63,10 @@ impl Program {
         if !outputs.is_empty() && outputs.iter().all(|o| o.elements() == 0) {
             return Ok(());
         }
-        let kernel = link::kernel(kernel).map_err(OpError::Runtime)?;
+        let (name, kernel) = (kernel, link::kernel(kernel).map_err(OpError::Runtime)?);
         let views = outputs.iter().chain(inputs).map(|&v| v.clone()).collect();
-        self.launches.push(Launch { kernel, views, attrs: attrs.iter().map(|a| a.bits()).collect() });
+        let attrs = attrs.iter().map(|a| a.bits()).collect();
+        self.launches.push(Launch { kernel, name, views, outputs: outputs.len(), attrs });
         Ok(())
     }
 

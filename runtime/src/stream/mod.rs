@@ -189,6 +189,11 @@ impl Stream {
         self.submit_for("lower notify", notify, || sqe::write_value(notify.va(), 0))
     }
 
+    /// A task that does nothing: [`crate::profile`] tells when the stream got there.
+    pub fn mark(&self) -> Result<()> {
+        self.submit("mark", &[], |_| sqe::placeholder())
+    }
+
     /// Stores a 64-bit value at a device address that is a multiple of 8.
     pub fn write_value(&self, addr: DevicePtr, value: u64) -> Result<()> {
         let op = "write value";

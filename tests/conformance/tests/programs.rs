@@ -6,15 +6,54 @@ use std::{fs, process};
 
 use conformance::{Row, Workspace, compile, report, run};
 
-/// Libraries beside libascendcl.so: the package, the library, its header in `acl/`, the program over it.
-const OTHERS: &[(&str, &str, &str, &str)] = &[
-    ("vinci-acl-tdt-channel", "acl_tdt_channel", "acl_tdt.h", "tdt"),
-    ("vinci-acl-tdt-queue", "acl_tdt_queue", "acl_tdt_queue.h", "tdt"),
+/// A library beside libascendcl.so.
+struct Other {
+    package: &'static str,
+    library: &'static str,
+    headers: &'static [&'static str],
+    /// The programs that link it.
+    programs: &'static [&'static str],
+}
+
+const OTHERS: &[Other] = &[
+    Other {
+        package: "vinci-acl-tdt-channel",
+        library: "acl_tdt_channel",
+        headers: &["acl/acl_tdt.h"],
+        programs: &["tdt"],
+    },
+    Other {
+        package: "vinci-acl-tdt-queue",
+        library: "acl_tdt_queue",
+        headers: &["acl/acl_tdt_queue.h"],
+        programs: &["tdt"],
+    },
+    Other {
+        package: "vinci-msprofiler",
+        library: "msprofiler",
+        headers: &["acl/acl_prof.h", "mstx/ms_tools_ext.h"],
+        programs: &["prof"],
+    },
+    Other {
+        package: "vinci-ms-tools-ext",
+        library: "ms_tools_ext",
+        headers: &["mstx/ms_tools_ext.h"],
+        programs: &[],
+    },
+    Other {
+        package: "vinci-ascend-dump",
+        library: "ascend_dump",
+        headers: &["acl/acl_dump.h"],
+        programs: &["dump"],
+    },
+    Other { package: "opapi", library: "opapi", headers: &[], programs: &["prof", "dump"] },
 ];
 
 fn main() {
-    let packages: Vec<_> =
-        ["vinci-ascendcl", "vinci-acl-rt"].into_iter().chain(OTHERS.iter().map(|other| other.0)).collect();
+    let packages: Vec<_> = ["vinci-ascendcl", "vinci-acl-rt"]
+        .into_iter()
+        .chain(OTHERS.iter().map(|other| other.package))
+        .collect();
     let workspace = Workspace::build(&packages);
     let mut rows = headers(&workspace);
     let acl = workspace.include.join("acl");
@@ -22,8 +61,9 @@ fn main() {
         vec![acl.join("acl_base_rt.h"), acl.join("acl_rt_allocator.h"), acl.join("acl_rt_memory_soma.h")];
     collect(&acl.join("rt"), &mut files);
     rows.push(symbols(&workspace, &files, &["ascendcl", "acl_rt"]));
-    for (_, library, header, _) in OTHERS {
-        rows.push(symbols(&workspace, &[acl.join(header)], &[library]));
+    for other in OTHERS.iter().filter(|other| !other.headers.is_empty()) {
+        let headers: Vec<_> = other.headers.iter().map(|header| workspace.include.join(header)).collect();
+        rows.push(symbols(&workspace, &headers, &[other.library]));
     }
     for source in sources(&workspace) {
         rows.push(program(&workspace, &source, "ascendcl"));
@@ -64,7 +104,7 @@ fn program(workspace: &Workspace, source: &Path, library: &str) -> Row {
     let mut compiler = workspace.compiler(source);
     compiler.args(["-std=gnu11", "-O1", "-g", "-Wall", "-Wextra", "-Werror", "-pthread", "-o"]);
     compiler.arg(&binary).arg(source);
-    let others = OTHERS.iter().filter(|other| other.3 == stem).map(|other| other.1);
+    let others = OTHERS.iter().filter(|other| other.programs.contains(&&*stem)).map(|other| other.library);
     let libraries: Vec<_> = others.chain([library, "dl", "m"]).collect();
     workspace.link(&mut compiler, &libraries);
     if let Some(text) = compile(compiler).expect("a C compiler runs") {

@@ -30,6 +30,9 @@ const QUEUE: &[&str] = &["acl_tdt_queue", "acl_tdt_channel", "ascendcl"];
 const MODEL: &[&str] = &["main.cpp", "../model_utils.cpp"];
 const MODEL_LIBRARIES: &[&str] = &["ascendcl", "nnopbase", "opapi"];
 
+const DUMP: &[&str] = &["ascendcl", "nnopbase", "opapi", "ascend_dump", "c_sec"];
+const PROFILER: &[&str] = &["msprofiler", "ascendcl", "c_sec"];
+
 /// Samples that must pass.
 const SAMPLES: &[Sample] = &[
     sample("0_quickstart/0_hello_cann", OPERATORS),
@@ -66,20 +69,24 @@ const SAMPLES: &[Sample] = &[
     sample("2_advanced_features/tdt_queue/1_queue_route", QUEUE),
     sample("3_memory_advanced/allocator/0_custom_allocator", ASCENDCL),
     sample("4_reliability/overflow_detection/0_overflow_detection", ASCENDCL),
+    sample("5_performance/adump/0_adump_args", DUMP),
+    sample("5_performance/adump/1_adump_callback", DUMP),
+    sample("5_performance/adump/2_model_dump_config", DUMP),
+    sample("5_performance/adump/3_save_exception_info", DUMP),
+    sample("5_performance/profiling/0_create_config", PROFILER),
+    sample("5_performance/profiling/1_msproftx", PROFILER),
+    sample("5_performance/profiling/2_subscribe_model", PROFILER),
+    Sample {
+        folder: "5_performance/profiling/3_mstx_with_domain",
+        sources: &["mstx_with_domain.cpp"],
+        libraries: &["ascendcl", "nnopbase", "msprofiler", "opapi", "c_sec"],
+    },
 ];
 
 /// Samples without a kernel whose libraries or functions Vinci lacks, and what is lacking.
 const MISSING: &[(&str, &str)] = &[
     ("2_advanced_features/ipcevent/0_ipcevent", "two processes: IPC events"),
     ("2_advanced_features/ipcevent/1_ipcevent_multi_device", "two processes: IPC events"),
-    ("5_performance/adump/0_adump_args", "libascend_dump.so"),
-    ("5_performance/adump/1_adump_callback", "libascend_dump.so"),
-    ("5_performance/adump/2_model_dump_config", "libascend_dump.so"),
-    ("5_performance/adump/3_save_exception_info", "libascend_dump.so"),
-    ("5_performance/profiling/0_create_config", "libmsprofiler.so"),
-    ("5_performance/profiling/1_msproftx", "libmsprofiler.so"),
-    ("5_performance/profiling/2_subscribe_model", "libmsprofiler.so"),
-    ("5_performance/profiling/3_mstx_with_domain", "libmsprofiler.so"),
 ];
 
 fn main() {
@@ -96,6 +103,9 @@ fn main() {
         "nnopbase",
         "vinci-acl-tdt-channel",
         "vinci-acl-tdt-queue",
+        "vinci-msprofiler",
+        "vinci-ascend-dump",
+        "vinci-c-sec",
     ]);
     let mut rows: Vec<_> = SAMPLES.iter().map(|sample| attempt(&workspace, &root, sample)).collect();
     rows.extend(
@@ -123,12 +133,17 @@ fn attempt(workspace: &Workspace, root: &Path, sample: &Sample) -> Row {
     let binary = place.join("main");
     let mut compiler = workspace.compiler(Path::new("main.cpp"));
     compiler.args(["-std=c++17", "-O1", "-w", "-pthread", "-I"]).arg(root);
-    compiler.arg("-I").arg(folder.join("..")).arg("-o").arg(&binary);
+    compiler.arg("-I").arg(folder.join("..")).arg("-I").arg(&folder).arg("-o").arg(&binary);
     compiler.args(sample.sources.iter().map(|source| folder.join(source)));
     workspace.link(&mut compiler, sample.libraries);
     compiler.arg("-ldl");
     if let Some(text) = compile(compiler).expect("a C++ compiler runs") {
         return fail(format!("does not build:\n{text}"), Duration::ZERO);
+    }
+    // A configuration is read from where the sample runs.
+    let json = folder.join("acl.json");
+    if json.is_file() {
+        fs::copy(&json, place.join("acl.json")).expect("the configuration can be copied");
     }
     let mut command: Command = workspace.command(&binary);
     command.current_dir(&place);

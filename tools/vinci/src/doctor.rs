@@ -48,6 +48,10 @@ const LIBRARIES: &[&str] = &[
     "libnnopbase.so",
     "libacl_tdt_channel.so",
     "libacl_tdt_queue.so",
+    "libmsprofiler.so",
+    "libms_tools_ext.so",
+    "libascend_dump.so",
+    "libc_sec.so",
 ];
 
 fn libraries() -> Finding {

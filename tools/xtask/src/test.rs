@@ -77,6 +77,7 @@ const SANITIZED: &[&str] = &[
     "vinci-ascendcl",
     "vinci-acl-tdt-channel",
     "vinci-acl-tdt-queue",
+    "vinci-c-sec",
     "opapi",
 ];
 /// Tiers that run only when they are asked for: the kernel module that they test is not in this version yet.

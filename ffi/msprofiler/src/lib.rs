@@ -1,0 +1,6 @@
+//! `libmsprofiler.so`, the name under which programs link the profiler: `aclprof` and `mstx` functions, which are
+//! in libascendcl.so's `prof`.
+#![allow(non_snake_case)]
+#![deny(unsafe_op_in_unsafe_fn)]
+
+include!(concat!(env!("OUT_DIR"), "/names.rs"));
