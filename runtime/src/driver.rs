@@ -278,7 +278,7 @@ pub(crate) fn text(field: &[c_char]) -> String {
 pub(crate) type Objects = Vec<BoHandle>;
 
 /// Cuts `size` into at most four pieces, so that rounding them up to powers of two wastes little.
-fn pieces(size: u64) -> impl Iterator<Item = u64> {
+pub(crate) fn pieces(size: u64) -> impl Iterator<Item = u64> {
     let mut rest = size;
     (0..4).map_while(move |n| {
         let waste = rest.checked_next_power_of_two().map_or(0, |power| power - rest);

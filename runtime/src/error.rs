@@ -87,6 +87,26 @@ pub enum Error {
         /// "on" or "off".
         state: &'static str,
     },
+    /// Processes share what is on a device that is not their own: one that is served, or a kernel's.
+    #[error("{op}: the device is part of this process; processes share one behind `vinci serve`")]
+    NotShared {
+        /// What was asked.
+        op: &'static str,
+    },
+    /// The process that exported something did not do so for this one.
+    #[error("{op}: the process that exported it does not let process {} have it", std::process::id())]
+    NotAllowed {
+        /// What was asked.
+        op: &'static str,
+    },
+    /// Another process could not be reached, or is not to be believed.
+    #[error("{op}: {what}")]
+    Ipc {
+        /// What was asked.
+        op: &'static str,
+        /// What went wrong.
+        what: String,
+    },
     /// Not in this version.
     #[error("{0} is not supported")]
     NotSupported(&'static str),

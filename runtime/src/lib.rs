@@ -18,6 +18,7 @@ mod error;
 mod event;
 mod fork;
 pub mod graph;
+pub mod ipc;
 mod kernel;
 pub mod memory;
 mod notify;
@@ -34,6 +35,7 @@ pub use error::{CaptureError, Error, Fault, FaultCause, Result};
 pub use event::{Event, EventFlags, EventStatus};
 pub use fork::is_child as is_forked_child;
 pub use graph::{Graph, Label, TaskGroup};
+pub use ipc::SharedEvent;
 pub use kernel::{CoreType, Kernel};
 pub use memory::{
     Access, Addr, Allocation, AllocationKind, Buffer, DevicePtr, HostBuffer, HostPtr, PhysicalMemory, Policy,

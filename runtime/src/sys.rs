@@ -1,9 +1,18 @@
 //! The driver's requests, with its errno turned into [`Error`] under the name of the operation that asked.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::os::fd::OwnedFd;
+
+use parking_lot::Mutex;
 use vinci_driver::{Errno, Handle, Mapping};
 use vinci_uapi::*;
 
 use crate::{Error, Result};
+
+/// Flags of descriptors, as open(2) has them.
+const O_CLOEXEC: u32 = nix::libc::O_CLOEXEC as u32;
+const O_RDWR: u32 = nix::libc::O_RDWR as u32;
 
 /// A buffer object of this process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,8 +25,8 @@ pub(crate) struct NewBo {
     pub(crate) mmap_offset: u64,
 }
 
-/// The open node.
-pub(crate) struct Sys(Handle);
+/// The open node, and how often each object was imported: the driver answers one and the same handle.
+pub(crate) struct Sys(Handle, Mutex<HashMap<u32, u32>>);
 
 impl std::fmt::Debug for Sys {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -42,7 +51,7 @@ impl<T> Asked<T> for std::result::Result<T, Errno> {
 impl Sys {
     pub(crate) fn open() -> Result<Sys> {
         let node = vinci_driver::open().map_err(|e| Error::NoDevice(e.to_string()))?;
-        Ok(Sys(Handle::new(node)))
+        Ok(Sys(Handle::new(node), Mutex::default()))
     }
 
     pub(crate) fn device_info(&self) -> Result<drm_vinci_device_info> {
@@ -138,7 +147,41 @@ impl Sys {
         }
     }
 
+    /// A descriptor of an object, for another process.
+    pub(crate) fn prime_export(&self, op: &'static str, bo: BoHandle) -> Result<OwnedFd> {
+        match self.0.prime_export(bo.0, O_CLOEXEC | O_RDWR) {
+            Err(Errno::OpNotSupp) => Err(Error::NotSupported("sharing between processes by this driver")),
+            other => other.asked(op),
+        }
+    }
+
+    /// The object of another process's descriptor; each import is closed once.
+    pub(crate) fn prime_import(&self, op: &'static str, fd: &OwnedFd) -> Result<BoHandle> {
+        let mut imports = self.1.lock();
+        match self.0.prime_import(fd) {
+            Err(Errno::Inval) => Err(Error::value(op, "it is on another device")),
+            Err(Errno::OpNotSupp) => Err(Error::NotSupported("sharing between processes by this driver")),
+            other => {
+                let handle = other.asked(op)?;
+                *imports.entry(handle).or_default() += 1;
+                Ok(BoHandle(handle))
+            }
+        }
+    }
+
+    pub(crate) fn bo_info(&self, op: &'static str, bo: BoHandle) -> Result<drm_vinci_bo_info> {
+        self.0.bo_info(bo.0).asked(op)
+    }
+
     pub(crate) fn close(&self, bo: BoHandle) {
+        let mut imports = self.1.lock();
+        if let Entry::Occupied(mut count) = imports.entry(bo.0) {
+            *count.get_mut() -= 1;
+            if *count.get() != 0 {
+                return;
+            }
+            count.remove();
+        }
         if let Err(e) = self.0.bo_close(bo.0) {
             log::error!("buffer object {}: {e}", bo.0);
         }

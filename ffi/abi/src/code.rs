@@ -136,11 +136,11 @@ fn code_of(error: &Error) -> i32 {
         Error::Fault(fault) => fault_code(fault),
         Error::DeviceLost { .. } => RT_DEVICE_TASK_ABORT,
         Error::NoDevice(_) => RT_NO_DEVICE,
-        Error::PeerNotEnabled { .. } => RT_NO_PERMISSION,
-        Error::NotSupported(_) => RT_FEATURE_NOT_SUPPORT,
+        Error::PeerNotEnabled { .. } | Error::NotAllowed { .. } => RT_NO_PERMISSION,
+        Error::NotSupported(_) | Error::NotShared { .. } => RT_FEATURE_NOT_SUPPORT,
         Error::AlreadyRegistered { .. } => HOST_MEMORY_ALREADY_REGISTERED,
         Error::Capture { why, .. } => capture_code(*why),
-        Error::Forked | Error::Driver { .. } => RT_DRV_INTERNAL_ERROR,
+        Error::Forked | Error::Driver { .. } | Error::Ipc { .. } => RT_DRV_INTERNAL_ERROR,
     }
 }
 

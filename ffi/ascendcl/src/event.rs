@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use vinci::{Clock, Event as RuntimeEvent, EventFlags, EventStatus, Notify};
+use parking_lot::Mutex;
+use vinci::ipc::{self, Export};
+use vinci::{Clock, Event as RuntimeEvent, EventFlags, EventStatus, Notify, SharedEvent};
 
 use crate::abi::{Handle, Out, need_address};
 use crate::code::{
@@ -36,11 +38,26 @@ enum Origin {
     Flags,
     /// aclrtCreateEventExWithFlag
     Extended,
+    /// aclrtIpcOpenEventHandle
+    Opened,
+}
+
+/// `aclrtIpcEventHandle`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct IpcHandle([u8; 64]);
+
+/// What stands behind an event.
+enum Made {
+    /// Of this process.
+    Own(RuntimeEvent),
+    /// Of several processes; and the key that this one gave away.
+    Shared(SharedEvent, Mutex<Option<Export>>),
 }
 
 /// An event and how it was made.
 pub struct Event {
-    pub event: RuntimeEvent,
+    made: Made,
     flags: u32,
     origin: Origin,
     /// Raised by records and lowered by resets, for an event made with ACL_EVENT_EXTERNAL: model instances wait
@@ -49,6 +66,32 @@ pub struct Event {
 }
 
 impl Event {
+    /// The event, if it is this process's alone.
+    fn own(&self) -> Result<&RuntimeEvent> {
+        match &self.made {
+            Made::Own(event) => Ok(event),
+            Made::Shared(..) => {
+                let text = "an event made with ACL_EVENT_IPC can be recorded, waited for and destroyed only";
+                Err(Failure::new(RT_FEATURE_NOT_SUPPORT, text))
+            }
+        }
+    }
+
+    /// The event if several processes have it.
+    fn shared(&self) -> Option<&SharedEvent> {
+        match &self.made {
+            Made::Own(_) => None,
+            Made::Shared(event, _) => Some(event),
+        }
+    }
+
+    fn status(&self) -> Result<EventStatus> {
+        Ok(match &self.made {
+            Made::Own(event) => event.status()?,
+            Made::Shared(event, _) => event.status()?,
+        })
+    }
+
     /// Streams may wait for it only if it was made for that.
     pub fn check_sync(&self) -> Result<()> {
         if self.flags & (SYNC | EXTERNAL | IPC) == 0 {
@@ -73,7 +116,7 @@ impl Event {
     }
 
     fn check_not_extended(&self) -> Result<()> {
-        if self.origin == Origin::Extended {
+        if matches!(self.origin, Origin::Extended | Origin::Opened) {
             let text = "an event of aclrtCreateEventExWithFlag cannot be asked this";
             return Err(Failure::new(RT_FEATURE_NOT_SUPPORT, text));
         }
@@ -87,15 +130,23 @@ fn create(event: Out<Handle>, flags: u32, origin: Origin) -> Result<()> {
     if flags == 0 || flags & !known != 0 {
         return Err(Failure::new(INVALID_PARAM, format!("flag {flags:#x} is not made of ACL_EVENT_ flags")));
     }
+    if flags & IPC != 0 && origin != Origin::Extended {
+        let text = format!("flag {flags:#x}: ACL_EVENT_IPC is for aclrtCreateEventExWithFlag");
+        return Err(Failure::new(INVALID_PARAM, text));
+    }
     if flags & (EXTERNAL | IPC) != 0 && !flags.is_power_of_two() {
         let text = format!("flag {flags:#x}: ACL_EVENT_EXTERNAL and ACL_EVENT_IPC go with no other flag");
         return Err(Failure::new(INVALID_PARAM, text));
     }
     let (_, context) = context::current()?;
     let timing = flags & TIME_LINE != 0;
-    let event = RuntimeEvent::new(EventFlags { timing })?;
+    let made = if flags & IPC != 0 {
+        Made::Shared(SharedEvent::new()?, Mutex::new(None))
+    } else {
+        Made::Own(RuntimeEvent::new(EventFlags { timing })?)
+    };
     let flag = if flags & EXTERNAL != 0 { Some(Notify::new(&context.device)?) } else { None };
-    place.put(EVENTS.insert(Arc::new(Event { event, flags, origin, flag }))?);
+    place.put(EVENTS.insert(Arc::new(Event { made, flags, origin, flag }))?);
     Ok(())
 }
 
@@ -107,14 +158,17 @@ fn get(event: Handle) -> Result<Arc<Event>> {
 fn record(event: Handle, stream: Handle) -> Result<()> {
     let event = get(event)?;
     let stream = stream::named(stream)?;
+    if let Some(shared) = event.shared() {
+        return Ok(stream.stream.record_shared(shared)?);
+    }
     if stream.stream.is_recording() {
         return match &event.flag {
             Some(flag) => Ok(stream.stream.record_notify(flag)?),
-            None if event.check_recordable(&stream)? => Ok(stream.stream.record(&event.event)?),
+            None if event.check_recordable(&stream)? => Ok(stream.stream.record(event.own()?)?),
             None => Ok(()),
         };
     }
-    stream.stream.record(&event.event)?;
+    stream.stream.record(event.own()?)?;
     if let Some(flag) = &event.flag {
         stream.stream.record_notify(flag)?;
     }
@@ -126,15 +180,18 @@ pub fn wait(handle: Handle, event: Handle, timeout: Option<Duration>) -> Result<
     let event = get(event)?;
     event.check_sync()?;
     let stream = stream::named(handle)?;
+    if let Some(shared) = event.shared() {
+        return Ok(stream.stream.wait_shared(shared, timeout.or_else(device::wait_timeout))?);
+    }
     if stream.stream.is_recording() {
         if let Some(flag) = &event.flag {
             return Ok(stream.stream.wait_raised(flag)?);
         }
         event.check_recordable(&stream)?;
-    } else if event.event.is_captured() {
+    } else if event.own()?.is_captured() {
         capture::check_not_default(handle)?;
     }
-    Ok(stream.stream.wait(&event.event, timeout.or_else(device::wait_timeout))?)
+    Ok(stream.stream.wait(event.own()?, timeout.or_else(device::wait_timeout))?)
 }
 
 /// A model instance waits for an event that is recorded outside of it.
@@ -142,7 +199,7 @@ pub fn wait_external(handle: Handle, event: Handle, timeout: Option<Duration>) -
     let event = get(event)?;
     event.check_sync()?;
     let stream = captured(handle)?;
-    Ok(stream.stream.wait_external(&event.event, timeout.or_else(device::wait_timeout))?)
+    Ok(stream.stream.wait_external(event.own()?, timeout.or_else(device::wait_timeout))?)
 }
 
 /// A stream that is being captured.
@@ -157,7 +214,12 @@ fn captured(handle: Handle) -> Result<Arc<Stream>> {
 
 fn synchronize(event: Handle, timeout: i32) -> Result<()> {
     let timeout = stream::timeout_ms(timeout)?;
-    get(event)?.event.synchronize(timeout).map_err(|error| stream::event_timeout(error.into()))
+    let event = get(event)?;
+    let done = match &event.made {
+        Made::Own(event) => event.synchronize(timeout),
+        Made::Shared(event, _) => event.synchronize(timeout),
+    };
+    done.map_err(|error| stream::event_timeout(error.into()))
 }
 
 /// Elapsed times come from the wall clock, or with VINCI_EVENT_CLOCK=model from the chip's model.
@@ -169,11 +231,12 @@ fn clock() -> Clock {
 }
 
 fn complete(event: &Event) -> Result<()> {
+    event.own()?;
     if event.flags & TIME_LINE == 0 {
         let text = format!("the event was made with flags {:#x}, without ACL_EVENT_TIME_LINE", event.flags);
         return Err(Failure::new(RT_EVENT_TIMESTAMP_INVALID, text));
     }
-    match event.event.status()? {
+    match event.own()?.status()? {
         EventStatus::Complete => Ok(()),
         status => {
             let text = format!("the event has no time yet: it is {status:?}").to_lowercase();
@@ -210,7 +273,7 @@ entry! {
         }
         if flag == EXTERNAL_RECORD {
             let event = get(event)?;
-            return Ok(captured(stream)?.stream.record_external(&event.event)?);
+            return Ok(captured(stream)?.stream.record_external(event.own()?)?);
         }
         record(event, stream)
     }
@@ -226,7 +289,7 @@ entry! {
             stream.stream.lower_notify(flag)?;
         }
         if !stream.stream.is_recording() {
-            event.event.reset()?;
+            event.own()?.reset()?;
         } else if event.flag.is_none() {
             let text = "only an event made with ACL_EVENT_EXTERNAL can be reset by a model instance";
             return Err(Failure::new(RT_FEATURE_NOT_SUPPORT, text));
@@ -238,14 +301,14 @@ entry! {
         let place = status.need("status")?;
         let event = get(event)?;
         event.check_not_extended()?;
-        place.put(u32::from(!event.event.query()?));
+        place.put(u32::from(!event.own()?.query()?));
         Ok(())
     }
 
     fn aclrtQueryEventStatus(event: Handle, status: Out<u32>) {
         let place = status.need("status")?;
         let event = get(event)?;
-        place.put(u32::from(match event.event.status()? {
+        place.put(u32::from(match event.status()? {
             EventStatus::Complete => true,
             EventStatus::Pending => false,
             EventStatus::Unrecorded => event.origin != Origin::Flags,
@@ -257,7 +320,7 @@ entry! {
         let place = status.need("status")?;
         let event = get(event)?;
         event.check_not_extended()?;
-        place.put(u32::from(!event.event.query_wait()?));
+        place.put(u32::from(!event.own()?.query_wait()?));
         Ok(())
     }
 
@@ -274,7 +337,7 @@ entry! {
         let (start, end) = (get(start)?, get(end)?);
         complete(&start)?;
         complete(&end)?;
-        let ns = end.event.elapsed_ns(&start.event, clock())?;
+        let ns = end.own()?.elapsed_ns(start.own()?, clock())?;
         if ns < 0 {
             let text = format!("the end event was reached {} ns before the start event", -ns);
             return Err(Failure::new(RT_EVENT_TIMESTAMP_REVERSAL, text));
@@ -287,7 +350,7 @@ entry! {
         let place = timestamp.need("timestamp")?;
         let event = get(event)?;
         complete(&event)?;
-        let reading = event.event.timestamp()?;
+        let reading = event.own()?.timestamp()?;
         let ns = if clock() == Clock::Model { reading.model_ns } else { reading.wall_ns };
         place.put(ns / 1000);
         Ok(())
@@ -295,8 +358,38 @@ entry! {
 
     fn aclrtGetEventId(event: Handle, event_id: Out<u32>) {
         let place = event_id.need("eventId")?;
-        get(event)?;
+        get(event)?.own()?;
         place.put((event & 0xff_ffff) as u32);
+        Ok(())
+    }
+
+    /// The handle is the key of the export as a text.
+    fn aclrtIpcGetEventHandle(event: Handle, handle: Out<IpcHandle>) {
+        let place = handle.need("handle")?;
+        let event = get(event)?;
+        let (Made::Shared(shared, export), Origin::Extended) = (&event.made, event.origin) else {
+            let text = "the event was not made by aclrtCreateEventExWithFlag with ACL_EVENT_IPC";
+            return Err(invalid(text));
+        };
+        let mut export = export.lock();
+        let export = match &mut *export {
+            Some(export) => export,
+            none => none.insert(Export::event(shared)?),
+        };
+        let mut bytes = [0; 64];
+        let text = export.key().to_string();
+        bytes[..text.len()].copy_from_slice(text.as_bytes());
+        place.put(IpcHandle(bytes));
+        Ok(())
+    }
+
+    fn aclrtIpcOpenEventHandle(handle: IpcHandle, event: Out<Handle>) {
+        let place = event.need("event")?;
+        context::current()?;
+        let text = handle.0.split(|&byte| byte == 0).next().unwrap_or_default();
+        let shared = ipc::import_event(String::from_utf8_lossy(text).parse()?)?;
+        let made = Made::Shared(shared, Mutex::new(None));
+        place.put(EVENTS.insert(Arc::new(Event { made, flags: IPC, origin: Origin::Opened, flag: None }))?);
         Ok(())
     }
 

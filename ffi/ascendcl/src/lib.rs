@@ -36,6 +36,7 @@ mod prof;
 mod random;
 mod reduce;
 mod report;
+mod share;
 mod stream;
 mod system;
 mod tensor_desc;

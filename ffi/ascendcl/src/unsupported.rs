@@ -28,43 +28,132 @@ macro_rules! unsupported {
 }
 
 unsupported! {
-    aclmdlRIAddCondTask aclmdlRICaptureToModelRIBegin
-    aclmdlRICondHandleCreate aclmdlRICondHandleGetCondPtr aclmdlRIKernelTaskGetAttribute aclmdlRITaskGetParams
-    aclmdlRITaskSetParams aclrtAllocBuf aclrtAppendBufChain aclrtBinaryGetDevAddress
-    aclrtBinaryGetFunction aclrtBinaryGetFunctionByEntry aclrtBinaryGetGlobal aclrtBinaryLoad
-    aclrtBinaryLoadFromData aclrtBinaryLoadFromFile aclrtBinarySetExceptionCallback aclrtBinaryUnLoad
-    aclrtCacheLastTaskExtendInfo aclrtCacheLastTaskOpInfo aclrtCmoAsyncWithBarrier aclrtCmoAsyncWithDesc
-    aclrtCmoGetDescSize aclrtCmoSetDesc aclrtCmoWaitBarrier aclrtCntNotifyCreate aclrtCntNotifyDestroy
-    aclrtCntNotifyGetId aclrtCntNotifyRecord aclrtCntNotifyReset aclrtCntNotifyWaitWithTimeout aclrtCopyBufRef
-    aclrtDestroyBinary aclrtDestroyGroupInfo aclrtDeviceGetHostAtomicCapabilities aclrtDeviceGetLimit
-    aclrtDeviceGetP2PAtomicCapabilities aclrtDeviceL2CacheFlush aclrtDeviceSetLimit aclrtFreeBuf
-    aclrtFunctionGetAvailDynUbufPerBlock aclrtFunctionGetBinary aclrtFunctionGetParamCount
-    aclrtFunctionGetParamInfo aclrtGetAllGroupInfo aclrtGetBufChainNum aclrtGetBufData aclrtGetBufDataLen
-    aclrtGetBufFromChain aclrtGetBufUserData aclrtGetFuncBySymbol aclrtGetFunctionAddr
-    aclrtGetFunctionAttribute aclrtGetFunctionName aclrtGetFunctionSize aclrtGetGroupCount
-    aclrtGetGroupInfoDetail aclrtGetHardwareSyncAddr aclrtGetMemUceInfo aclrtGetMemcpyDescSize
-    aclrtGetSymbolAddress aclrtGetSymbolSize aclrtGetThreadLastTaskId aclrtIpcGetEventHandle aclrtIpcMemClose
-    aclrtIpcMemGetExportKey aclrtIpcMemImportByKey aclrtIpcMemImportPidInterServer aclrtIpcMemSetAttr
-    aclrtIpcMemSetImportPid aclrtIpcOpenEventHandle aclrtKernelArgsAppend aclrtKernelArgsAppendPlaceHolder
-    aclrtKernelArgsFinalize aclrtKernelArgsGetHandleMemSize aclrtKernelArgsGetMemSize
-    aclrtKernelArgsGetPlaceHolderBuffer aclrtKernelArgsInit aclrtKernelArgsInitByUserMem
-    aclrtKernelArgsParaUpdate aclrtLaunchKernel aclrtLaunchKernelV2 aclrtLaunchKernelWithArgsArray
-    aclrtLaunchKernelWithConfig aclrtLaunchKernelWithHostArgs aclrtLaunchSIMTKernelWithArgsArray
-    aclrtLaunchSIMTKernelWithHostArgs aclrtMemAllocManaged aclrtMemExportToShareableHandle
-    aclrtMemExportToShareableHandleV2 aclrtMemImportFromShareableHandle aclrtMemImportFromShareableHandleV2
-    aclrtMemManagedAdvise aclrtMemManagedGetAttr aclrtMemManagedGetAttrs aclrtMemManagedPrefetchAsync
-    aclrtMemManagedPrefetchBatchAsync aclrtMemMapNoAccess aclrtMemMapSelectedLink aclrtMemMapSetLink
-    aclrtMemP2PMap aclrtMemSetPidToShareableHandle aclrtMemSetPidToShareableHandleV2 aclrtMemUceRepair
-    aclrtMemcpyAsyncWithDesc aclrtMemcpyAsyncWithOffset aclrtMemcpyFromSymbol aclrtMemcpyFromSymbolAsync
-    aclrtMemcpyToSymbol aclrtMemcpyToSymbolAsync aclrtNotifyBatchReset aclrtNotifyGetExportKey
-    aclrtNotifyImportByKey aclrtNotifySetImportPid aclrtNotifySetImportPidInterServer
-    aclrtNpuClearFloatOverFlowStatus aclrtNpuGetFloatOverFlowStatus aclrtPersistentTaskClean aclrtProfTrace
-    aclrtRegisterCpuFunc aclrtRepairError aclrtReserveMemAddressNoUCMemory
-    aclrtSetBufDataLen aclrtSetBufUserData aclrtSetDeviceTaskAbortCallback aclrtSetGroup aclrtSetMemcpyDesc
-    aclrtSnapShotCallbackRegister aclrtSnapShotCallbackUnregister aclrtSnapShotProcessBackup
-    aclrtSnapShotProcessLock aclrtSnapShotProcessRestore aclrtSnapShotProcessUnlock aclrtStreamStop
-    rtDevBinaryRegister rtFunctionRegister rtGetC2cCtrlAddr rtKernelLaunch
-    aclrtTaskUpdateAsync aclrtUnuseStreamResInCurrentThread aclrtUseStreamResInCurrentThread
+    aclmdlRIAddCondTask
+    aclmdlRICaptureToModelRIBegin
+    aclmdlRICondHandleCreate
+    aclmdlRICondHandleGetCondPtr
+    aclmdlRIKernelTaskGetAttribute
+    aclmdlRITaskGetParams
+    aclmdlRITaskSetParams
+    aclrtAllocBuf
+    aclrtAppendBufChain
+    aclrtBinaryGetDevAddress
+    aclrtBinaryGetFunction
+    aclrtBinaryGetFunctionByEntry
+    aclrtBinaryGetGlobal
+    aclrtBinaryLoad
+    aclrtBinaryLoadFromData
+    aclrtBinaryLoadFromFile
+    aclrtBinarySetExceptionCallback
+    aclrtBinaryUnLoad
+    aclrtCacheLastTaskExtendInfo
+    aclrtCacheLastTaskOpInfo
+    aclrtCmoAsyncWithBarrier
+    aclrtCmoAsyncWithDesc
+    aclrtCmoGetDescSize
+    aclrtCmoSetDesc
+    aclrtCmoWaitBarrier
+    aclrtCntNotifyCreate
+    aclrtCntNotifyDestroy
+    aclrtCntNotifyGetId
+    aclrtCntNotifyRecord
+    aclrtCntNotifyReset
+    aclrtCntNotifyWaitWithTimeout
+    aclrtCopyBufRef
+    aclrtDestroyBinary
+    aclrtDestroyGroupInfo
+    aclrtDeviceGetHostAtomicCapabilities
+    aclrtDeviceGetLimit
+    aclrtDeviceGetP2PAtomicCapabilities
+    aclrtDeviceL2CacheFlush
+    aclrtDeviceSetLimit
+    aclrtFreeBuf
+    aclrtFunctionGetAvailDynUbufPerBlock
+    aclrtFunctionGetBinary
+    aclrtFunctionGetParamCount
+    aclrtFunctionGetParamInfo
+    aclrtGetAllGroupInfo
+    aclrtGetBufChainNum
+    aclrtGetBufData
+    aclrtGetBufDataLen
+    aclrtGetBufFromChain
+    aclrtGetBufUserData
+    aclrtGetFuncBySymbol
+    aclrtGetFunctionAddr
+    aclrtGetFunctionAttribute
+    aclrtGetFunctionName
+    aclrtGetFunctionSize
+    aclrtGetGroupCount
+    aclrtGetGroupInfoDetail
+    aclrtGetHardwareSyncAddr
+    aclrtGetMemUceInfo
+    aclrtGetMemcpyDescSize
+    aclrtGetSymbolAddress
+    aclrtGetSymbolSize
+    aclrtGetThreadLastTaskId
+    aclrtIpcMemImportPidInterServer
+    aclrtIpcMemSetAttr
+    aclrtKernelArgsAppend
+    aclrtKernelArgsAppendPlaceHolder
+    aclrtKernelArgsFinalize
+    aclrtKernelArgsGetHandleMemSize
+    aclrtKernelArgsGetMemSize
+    aclrtKernelArgsGetPlaceHolderBuffer
+    aclrtKernelArgsInit
+    aclrtKernelArgsInitByUserMem
+    aclrtKernelArgsParaUpdate
+    aclrtLaunchKernel
+    aclrtLaunchKernelV2
+    aclrtLaunchKernelWithArgsArray
+    aclrtLaunchKernelWithConfig
+    aclrtLaunchKernelWithHostArgs
+    aclrtLaunchSIMTKernelWithArgsArray
+    aclrtLaunchSIMTKernelWithHostArgs
+    aclrtMemAllocManaged
+    aclrtMemManagedAdvise
+    aclrtMemManagedGetAttr
+    aclrtMemManagedGetAttrs
+    aclrtMemManagedPrefetchAsync
+    aclrtMemManagedPrefetchBatchAsync
+    aclrtMemMapNoAccess
+    aclrtMemMapSelectedLink
+    aclrtMemMapSetLink
+    aclrtMemP2PMap
+    aclrtMemUceRepair
+    aclrtMemcpyAsyncWithDesc
+    aclrtMemcpyAsyncWithOffset
+    aclrtMemcpyFromSymbol
+    aclrtMemcpyFromSymbolAsync
+    aclrtMemcpyToSymbol
+    aclrtMemcpyToSymbolAsync
+    aclrtNotifyBatchReset
+    aclrtNotifySetImportPidInterServer
+    aclrtNpuClearFloatOverFlowStatus
+    aclrtNpuGetFloatOverFlowStatus
+    aclrtPersistentTaskClean
+    aclrtProfTrace
+    aclrtRegisterCpuFunc
+    aclrtRepairError
+    aclrtReserveMemAddressNoUCMemory
+    aclrtSetBufDataLen
+    aclrtSetBufUserData
+    aclrtSetDeviceTaskAbortCallback
+    aclrtSetGroup
+    aclrtSetMemcpyDesc
+    aclrtSnapShotCallbackRegister
+    aclrtSnapShotCallbackUnregister
+    aclrtSnapShotProcessBackup
+    aclrtSnapShotProcessLock
+    aclrtSnapShotProcessRestore
+    aclrtSnapShotProcessUnlock
+    aclrtStreamStop
+    aclrtTaskUpdateAsync
+    aclrtUnuseStreamResInCurrentThread
+    aclrtUseStreamResInCurrentThread
+    rtDevBinaryRegister
+    rtFunctionRegister
+    rtGetC2cCtrlAddr
+    rtKernelLaunch
 }
 
 #[unsafe(no_mangle)]

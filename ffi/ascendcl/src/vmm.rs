@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use vinci::DevicePtr;
+use vinci::ipc::{self, Export, Key};
 use vinci::memory::{Access, PhysicalMemory, VirtualRange};
 
 use crate::abi::{Address, Handle, In, Out, need_address};
@@ -12,10 +13,14 @@ use crate::code::{Failure, INVALID_PARAM, RT_FEATURE_NOT_SUPPORT, Result, invali
 use crate::context;
 use crate::handle::{Kind, Table};
 use crate::memory::Location;
+use crate::share;
 
 static PHYSICAL: Table<Arc<Physical>> = Table::new(Kind::PhysicalMemory);
 static RANGES: Mutex<BTreeMap<Address, Range>> = Mutex::new(BTreeMap::new());
 
+const DISABLE_PID_VALIDATION: u64 = 1;
+const SHARE_HANDLE_DEFAULT: u32 = 1;
+const SHARE_HANDLE_FABRIC: u32 = 2;
 const HOST_LOCATION: u32 = 0;
 const DEVICE_LOCATION: u32 = 1;
 const ACCESS_READ: u32 = 1;
@@ -44,6 +49,10 @@ pub struct AccessDescription {
 struct Physical {
     memory: PhysicalMemory,
     properties: Properties,
+    /// The handle that was given away.
+    export: Mutex<Option<Export>>,
+    /// It came from another process.
+    imported: bool,
 }
 
 /// Reserved addresses, and what is mapped there by its offset.
@@ -56,6 +65,55 @@ struct Mapping {
     size: usize,
     physical: Arc<Physical>,
     access: u32,
+}
+
+fn insert(memory: PhysicalMemory, properties: Properties, imported: bool) -> Result<Handle> {
+    PHYSICAL.insert(Arc::new(Physical { memory, properties, export: Mutex::new(None), imported }))
+}
+
+/// A handle for other processes, which is good until the memory is freed here.
+fn export(handle: Handle, flags: u64) -> Result<u64> {
+    need_address(handle, "handle")?;
+    if flags & !DISABLE_PID_VALIDATION != 0 {
+        return Err(invalid(format!("flags {flags:#x} is not an ACL_RT_VMM_EXPORT_FLAG_")));
+    }
+    let physical = PHYSICAL.get(handle)?;
+    let mut export = physical.export.lock();
+    if export.is_some() || physical.imported {
+        return Err(invalid("the memory has a shareable handle already"));
+    }
+    let made = Export::physical(&physical.memory, flags != 0)?;
+    Ok(export.insert(made).key().to_number())
+}
+
+fn allow(shareable: u64, list: In<i32>, count: usize) -> Result<()> {
+    let pids = share::pids(list, count)?;
+    for (_, physical) in PHYSICAL.all() {
+        if let Some(export) = physical.export.lock().as_ref().filter(|e| e.key().to_number() == shareable) {
+            export.allow(&pids);
+            return Ok(());
+        }
+    }
+    Err(invalid(format!("{shareable:#x} is not a shareable handle of this process")))
+}
+
+fn import(shareable: u64) -> Result<Handle> {
+    let memory = ipc::import_physical(Key::from_number(shareable))?;
+    let location = Location { id: memory.device().ordinal(), kind: DEVICE_LOCATION };
+    let properties =
+        Properties { handle_type: 0, allocation_type: 0, memory_attribute: 0, location, reserve: 0 };
+    insert(memory, properties, true)
+}
+
+/// Handles that are good in other servers too are not supported: there is one.
+fn check_type(kind: u32) -> Result<()> {
+    match kind {
+        SHARE_HANDLE_DEFAULT => Ok(()),
+        SHARE_HANDLE_FABRIC => {
+            Err(Failure::new(RT_FEATURE_NOT_SUPPORT, "shareable handles across servers are not supported"))
+        }
+        other => Err(invalid(format!("there is no type {other} of shareable handles"))),
+    }
 }
 
 /// Runs `body` on the range that `address` lies in, and the offset in it.
@@ -130,7 +188,7 @@ entry! {
             return Err(Failure::new(INVALID_PARAM, format!("size {size} is 0, or flags {flags:#x} is not")));
         }
         let memory = PhysicalMemory::create(&device_of(&properties)?, size as u64)?;
-        place.put(PHYSICAL.insert(Arc::new(Physical { memory, properties }))?);
+        place.put(insert(memory, properties, false)?);
         Ok(())
     }
 
@@ -222,6 +280,49 @@ entry! {
         need_address(handle, "handle")?;
         let place = properties.need("prop")?;
         place.put(PHYSICAL.get(handle)?.properties);
+        Ok(())
+    }
+
+    fn aclrtMemExportToShareableHandle(handle: Handle, kind: u32, flags: u64, shareable: Out<u64>) {
+        let place = shareable.need("shareableHandle")?;
+        if kind != 0 {
+            return Err(invalid(format!("handleType {kind} is not ACL_MEM_HANDLE_TYPE_NONE")));
+        }
+        place.put(export(handle, flags)?);
+        Ok(())
+    }
+
+    fn aclrtMemExportToShareableHandleV2(handle: Handle, flags: u64, kind: u32, shareable: Out<u64>) {
+        let place = shareable.need("shareableHandle")?;
+        check_type(kind)?;
+        place.put(export(handle, flags)?);
+        Ok(())
+    }
+
+    fn aclrtMemSetPidToShareableHandle(shareable: u64, list: In<i32>, count: usize) {
+        allow(shareable, list, count)
+    }
+
+    fn aclrtMemSetPidToShareableHandleV2(shareable: In<u64>, kind: u32, list: In<i32>, count: usize) {
+        check_type(kind)?;
+        allow(shareable.need("shareableHandle")?, list, count)
+    }
+
+    /// The memory stays on the device where it is; another device needs access to that as to any peer.
+    fn aclrtMemImportFromShareableHandle(shareable: u64, device_id: i32, handle: Out<Handle>) {
+        let place = handle.need("handle")?;
+        context::device(device_id)?;
+        place.put(import(shareable)?);
+        Ok(())
+    }
+
+    fn aclrtMemImportFromShareableHandleV2(shareable: In<u64>, kind: u32, flags: u64, handle: Out<Handle>) {
+        let place = handle.need("handle")?;
+        check_type(kind)?;
+        if flags != 0 {
+            return Err(invalid(format!("flags {flags:#x} is not 0")));
+        }
+        place.put(import(shareable.need("shareableHandle")?)?);
         Ok(())
     }
 }

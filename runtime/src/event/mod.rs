@@ -1,5 +1,6 @@
 //! Events: points in a stream that hosts and other streams wait for, with the time they were reached.
 
+pub(crate) mod shared;
 pub(crate) mod slot;
 
 use std::sync::atomic::Ordering;

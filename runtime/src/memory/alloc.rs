@@ -11,7 +11,8 @@ use super::heap::{BlockId, GRANULE, Heap};
 use super::lookup::AllocationKind;
 use super::registry::Record;
 use super::{DevicePtr, Policy};
-use crate::driver::{Driver, Objects};
+use crate::driver::{self, Driver, Objects};
+use crate::ipc::Piece;
 use crate::sys::BoHandle;
 use crate::{Error, Result};
 
@@ -37,6 +38,36 @@ pub(crate) enum Backing {
     Host { va: u64, size: u64, handle: BoHandle, map: Mapping },
     /// A part of a virtual range: only unmapped; the object belongs to a `PhysicalMemory`.
     Part,
+}
+
+impl Backing {
+    /// The parts of buffer objects behind `len` bytes from `at` on, in whole pages; `None` if it is not memory of
+    /// a die that was allocated here.
+    pub(crate) fn pieces(&self, driver: &'static Driver, at: u64, len: u64) -> Option<Vec<Piece>> {
+        match self {
+            Self::Block { die, .. } => {
+                let state = driver.dies[*die as usize].memory.state.lock();
+                let chunk = state.chunks.iter().flatten().find(|c| (c.va..c.va + c.size).contains(&at))?;
+                cut(chunk.va, chunk.size, &chunk.objects, at, len)
+            }
+            Self::Object { va, size, objects } => cut(*va, *size, objects, at, len),
+            Self::Host { .. } | Self::Part => None,
+        }
+    }
+}
+
+/// The parts of `objects`, which [`Driver::map_hbm`] mapped at `va`, that lie behind a range.
+fn cut(va: u64, size: u64, objects: &[BoHandle], at: u64, len: u64) -> Option<Vec<Piece>> {
+    let (from, to) = (at.checked_sub(va)?, (at - va).checked_add(len).filter(|&to| to <= size)?);
+    let (mut start, mut parts) = (0, Vec::new());
+    for (&object, bytes) in objects.iter().zip(driver::pieces(size)) {
+        let (first, end) = (from.max(start), to.min(start + bytes));
+        if first < end {
+            parts.push(Piece { object, offset: first - start, size: end - first });
+        }
+        start += bytes;
+    }
+    Some(parts)
 }
 
 #[derive(Debug)]
@@ -256,5 +287,25 @@ impl Driver {
             Ok(t) => t.hbm_total.saturating_sub(t.hbm_used) + cached,
             Err(_) => cached,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_range_is_cut_from_its_objects() {
+        const MIB: u64 = 1 << 20;
+        // 40 MiB are 32 and 8.
+        let objects = [BoHandle(7), BoHandle(9)];
+        let all = cut(100 * MIB, 40 * MIB, &objects, 100 * MIB, 40 * MIB).unwrap();
+        let parts: Vec<_> = all.iter().map(|p| (p.object.0, p.offset, p.size)).collect();
+        assert_eq!(parts, [(7, 0, 32 * MIB), (9, 0, 8 * MIB)]);
+        let part = cut(100 * MIB, 40 * MIB, &objects, 131 * MIB, 2 * MIB).unwrap();
+        let parts: Vec<_> = part.iter().map(|p| (p.object.0, p.offset, p.size)).collect();
+        assert_eq!(parts, [(7, 31 * MIB, MIB), (9, 0, MIB)]);
+        assert!(cut(100 * MIB, 40 * MIB, &objects, 139 * MIB, 2 * MIB).is_none());
+        assert!(cut(100 * MIB, 40 * MIB, &objects, 99 * MIB, MIB).is_none());
     }
 }

@@ -1,5 +1,6 @@
 //! Host memory that the device reaches: made here (pinned), or the program's own (registered).
 
+use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
 use vinci_driver::Mapping;
@@ -32,6 +33,31 @@ pub(crate) fn map_host(
         Ok((map, va)) => Ok((map, va, bo.size, bo.handle)),
         Err(e) => {
             driver.sys.close(bo.handle);
+            Err(e)
+        }
+    }
+}
+
+/// The same for host memory of another process, of at least `bytes` bytes.
+pub(crate) fn map_imported(
+    driver: &'static Driver,
+    op: &'static str,
+    fd: &OwnedFd,
+    bytes: u64,
+) -> Result<(Mapping, u64, u64, BoHandle)> {
+    let object = driver.sys.prime_import(op, fd)?;
+    let flags = DRM_VINCI_MAP_READ | DRM_VINCI_MAP_WRITE;
+    let mapped = driver.sys.bo_info(op, object).and_then(|info| {
+        if info.placement != DRM_VINCI_PLACE_HOST || info.size < bytes {
+            return Err(Error::value(op, "it is memory of another kind"));
+        }
+        let map = driver.sys.mmap(op, info.mmap_offset, info.size)?;
+        Ok((map, driver.map_object(op, object, info.size, 1, flags)?, info.size))
+    });
+    match mapped {
+        Ok((map, va, size)) => Ok((map, va, size, object)),
+        Err(e) => {
+            driver.sys.close(object);
             Err(e)
         }
     }

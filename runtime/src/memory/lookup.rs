@@ -14,6 +14,8 @@ pub enum AllocationKind {
     Pool,
     /// Physical memory mapped into a [`crate::VirtualRange`].
     Mapped,
+    /// Another process's, of [`crate::ipc::import_memory`].
+    Imported,
     /// A [`crate::HostBuffer`], seen from the device or the host.
     Host,
     /// Memory of [`crate::memory::register_host`], seen from the device or the host.

@@ -73,6 +73,11 @@ unsafe impl Send for HostPtr {}
 unsafe impl Sync for HostPtr {}
 
 impl HostPtr {
+    /// The address `bytes` further, in the same memory.
+    pub(crate) fn after(self, bytes: u64) -> HostPtr {
+        HostPtr(self.0.wrapping_add(bytes as usize))
+    }
+
     /// The pointer.
     pub fn as_ptr(self) -> *mut u8 {
         self.0

@@ -90,6 +90,11 @@ impl Registry {
         bases.into_iter().filter_map(|base| map.remove_entry(&base)).collect()
     }
 
+    /// What `look` finds at the allocation that starts at `base`.
+    pub(crate) fn with<T>(&self, base: u64, look: impl FnOnce(&Record) -> T) -> Option<T> {
+        self.by_va.read().get(&base).map(look)
+    }
+
     /// The allocation `va` lies in.
     pub(crate) fn find(&self, driver: &'static Driver, va: u64) -> Option<Allocation> {
         let map = self.by_va.read();

@@ -73,7 +73,16 @@ impl PhysicalMemory {
         driver.reap(true);
         let bo =
             driver.sys.bo_create("create physical memory", DRM_VINCI_PLACE_HBM, device.ordinal(), size)?;
-        Ok(PhysicalMemory(Arc::new(Physical { driver, device: *device, size, handle: bo.handle })))
+        Ok(PhysicalMemory::of(driver, *device, size, bo.handle))
+    }
+
+    /// Memory behind an object that was imported.
+    pub(crate) fn of(driver: &'static Driver, device: Device, size: u64, handle: BoHandle) -> PhysicalMemory {
+        PhysicalMemory(Arc::new(Physical { driver, device, size, handle }))
+    }
+
+    pub(crate) fn object(&self) -> BoHandle {
+        self.0.handle
     }
 
     /// Its bytes.

@@ -3,6 +3,7 @@
 //! What the device can address goes to the device's copy engine as it is. Small pieces of pageable host
 //! memory pass through pinned memory of the runtime; large ones are pinned for as long as the copy takes.
 
+use vinci_driver::Errno;
 use vinci_hw::sqe;
 
 use super::{Stream, args};
@@ -60,6 +61,30 @@ impl Layout {
     fn bytes(self) -> u64 {
         self.rows.width * self.rows.height
     }
+
+    /// The first half, where the second begins, and the second; `None` if it is not worth it.
+    fn split(self) -> Option<(Layout, u64, Layout)> {
+        let Rows { width, height } = self.rows;
+        let of = |width, height| Layout { rows: Rows { width, height }, pitch: self.pitch };
+        if self.bytes() <= STAGED {
+            return None;
+        }
+        if height > 1 {
+            let first = height / 2;
+            return Some((of(width, first), first * self.pitch, of(width, height - first)));
+        }
+        let first = (width / 2).next_multiple_of(4096);
+        Some((of(first, 1), first, of(width - first, 1)))
+    }
+}
+
+impl End {
+    fn after(self, bytes: u64) -> End {
+        match self {
+            End::Va(va) => End::Va(va + bytes),
+            End::Pageable(ptr) => End::Pageable(ptr.after(bytes)),
+        }
+    }
 }
 
 fn copy_entry(dst: u64, to: Layout, src: u64, from: Layout) -> sqe::Sqe {
@@ -102,6 +127,21 @@ impl Stream {
         }
         let dst = self.resolve(op, dst, to.extent())?;
         let src = self.resolve(op, src, from.extent())?;
+        self.copy_ends(op, dst, to, src, from)
+    }
+
+    /// Copies in one piece; in two, one after the other, where the process may not pin that much at once.
+    fn copy_ends(&self, op: &'static str, dst: End, to: Layout, src: End, from: Layout) -> Result<()> {
+        let pinned = self.copy_whole(op, dst, to, src, from);
+        let split = to.split().zip(from.split());
+        let (Err(Error::Driver { errno: Errno::NoMem, .. }), Some((to, from))) = (&pinned, split) else {
+            return pinned;
+        };
+        self.copy_ends(op, dst, to.0, src, from.0)?;
+        self.copy_ends(op, dst.after(to.1), to.2, src.after(from.1), from.2)
+    }
+
+    fn copy_whole(&self, op: &'static str, dst: End, to: Layout, src: End, from: Layout) -> Result<()> {
         if matches!((dst, src), (End::Pageable(_), _) | (_, End::Pageable(_))) {
             self.check_running(op, "a copy from or to pageable host memory")?;
         }
@@ -210,7 +250,16 @@ impl Stream {
             End::Va(va) => self.submit(op, &[], |_| sqe::fill(va, bytes, value)),
             End::Pageable(ptr) => {
                 self.check_running(op, "a fill of pageable host memory")?;
-                let pin = Pin::new(self.0.driver, op, ptr.as_ptr(), bytes, false)?;
+                let pin = match Pin::new(self.0.driver, op, ptr.as_ptr(), bytes, false) {
+                    Err(Error::Driver { errno: Errno::NoMem, .. }) => {
+                        // More than the process may pin at once: the host is as good.
+                        self.wait_for(op)?;
+                        // SAFETY: `Addr::host` vouches for the memory.
+                        unsafe { ptr.as_ptr().write_bytes(value, bytes as usize) };
+                        return Ok(());
+                    }
+                    pin => pin?,
+                };
                 let va = pin.va();
                 let queue = self.queue(op)?;
                 let entry = queue.submit(op, &[], |_| sqe::fill(va, bytes, value))?;

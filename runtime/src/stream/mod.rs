@@ -22,7 +22,7 @@ pub(crate) use copy::STAGED;
 use crate::device::Die;
 use crate::driver::Driver;
 use crate::event::slot::Place;
-use crate::{Device, DevicePtr, Error, Event, Fault, Kernel, Notify, Result, fork};
+use crate::{Device, DevicePtr, Error, Event, Fault, Kernel, Notify, Result, SharedEvent, fork};
 use queue::Queue;
 
 /// How long a dropped stream may stand still before its work is given up.
@@ -162,6 +162,20 @@ impl Stream {
             return Ok(());
         }
         event.wait_on(self.queue("wait for event")?, timeout.map_or(0, millis))
+    }
+
+    /// [`Stream::record`] of an event that processes share. It cannot be recorded in a graph.
+    pub fn record_shared(&self, event: &SharedEvent) -> Result<()> {
+        let op = "record event";
+        self.check_running(op, "an event that processes share")?;
+        event.record_on(self.queue(op)?)
+    }
+
+    /// [`Stream::wait`] for an event that processes share. It cannot be recorded in a graph.
+    pub fn wait_shared(&self, event: &SharedEvent, timeout: Option<Duration>) -> Result<()> {
+        let op = "wait for event";
+        self.check_running(op, "a wait for an event that processes share")?;
+        event.wait_on(self.queue(op)?, timeout.map_or(0, millis))
     }
 
     /// Raises `notify`.

@@ -1,6 +1,12 @@
 //! Builds C and C++ programs against `ffi/include` and the libraries of this workspace, runs each in a process of
 //! its own, and prints what came out as a table.
 
+mod home;
+mod table;
+
+pub use home::{Home, homes};
+pub use table::{Cell, Line, Verdict, report};
+
 use std::ffi::OsStr;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -130,33 +136,4 @@ fn text(mut pipe: impl Read) -> String {
 pub fn compile(mut compiler: Command) -> io::Result<Option<String>> {
     let output = compiler.output()?;
     Ok((!output.status.success()).then(|| String::from_utf8_lossy(&output.stderr).into_owned()))
-}
-
-/// A line of the table.
-pub struct Row {
-    /// What was tried.
-    pub name: String,
-    /// `pass`, `FAIL` or `skip`.
-    pub verdict: &'static str,
-    /// One line about it.
-    pub detail: String,
-    /// How long it took.
-    pub time: Duration,
-}
-
-/// Prints the table; true if nothing failed.
-pub fn report(title: &str, rows: &[Row]) -> bool {
-    let width = rows.iter().map(|row| row.name.len()).max().unwrap_or(0);
-    println!("\n{title}");
-    for Row { name, verdict, detail, time } in rows {
-        println!("  {verdict}  {name:width$}  {:>6} ms  {detail}", time.as_millis());
-    }
-    let count = |wanted| rows.iter().filter(|row| row.verdict == wanted).count();
-    let (passed, failed, skipped) = (count("pass"), count("FAIL"), count("skip"));
-    // In the words of libtest, for those who count.
-    let verdict = if failed == 0 { "ok" } else { "FAILED" };
-    println!(
-        "\ntest result: {verdict}. {passed} passed; {failed} failed; {skipped} ignored; 0 measured; 0 filtered out\n"
-    );
-    failed == 0
 }

@@ -1,10 +1,9 @@
 //! The project's own C programs, and the headers as C and as C++.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 use std::{fs, process};
 
-use conformance::{Row, Workspace, compile, report, run};
+use conformance::{Cell, Home, Line, Verdict, Workspace, compile, homes, report, run};
 
 /// A library beside libascendcl.so.
 struct Other {
@@ -65,14 +64,15 @@ fn main() {
         let headers: Vec<_> = other.headers.iter().map(|header| workspace.include.join(header)).collect();
         rows.push(symbols(&workspace, &headers, &[other.library]));
     }
+    let homes = homes();
     for source in sources(&workspace) {
-        rows.push(program(&workspace, &source, "ascendcl"));
+        rows.push(program(&workspace, &homes, &source, "ascendcl"));
     }
     // Once more through the other name; the programs that call vinci_ symbols cannot.
     for name in ["stream.c", "copy.c", "error.c", "base.c"] {
-        rows.push(program(&workspace, &folder(&workspace).join(name), "acl_rt"));
+        rows.push(program(&workspace, &homes, &folder(&workspace).join(name), "acl_rt"));
     }
-    if !report("conformance", &rows) {
+    if !report("conformance", &homes.each_ref().map(|home| home.name), &rows) {
         process::exit(1);
     }
 }
@@ -89,15 +89,8 @@ fn sources(workspace: &Workspace) -> Vec<PathBuf> {
     sources
 }
 
-fn row(name: String, failure: Option<String>, detail: String, time: Duration) -> Row {
-    match failure {
-        None => Row { name, verdict: "pass", detail, time },
-        Some(failure) => Row { name, verdict: "FAIL", detail: failure, time },
-    }
-}
-
-/// Builds and runs one program.
-fn program(workspace: &Workspace, source: &Path, library: &str) -> Row {
+/// Builds one program and runs it in each home.
+fn program(workspace: &Workspace, homes: &[Home], source: &Path, library: &str) -> Line {
     let stem = source.file_stem().unwrap_or_default().to_string_lossy();
     let name = if library == "ascendcl" { stem.to_string() } else { format!("{stem} (lib{library}.so)") };
     let binary = workspace.scratch.join(format!("{stem}-{library}"));
@@ -108,18 +101,30 @@ fn program(workspace: &Workspace, source: &Path, library: &str) -> Row {
     let libraries: Vec<_> = others.chain([library, "dl", "m"]).collect();
     workspace.link(&mut compiler, &libraries);
     if let Some(text) = compile(compiler).expect("a C compiler runs") {
-        return row(name, Some(format!("does not build:\n{text}")), String::new(), Duration::ZERO);
+        return Line::alone(name, Some(format!("does not build:\n{text}")), "");
     }
-    let outcome = run(workspace.command(&binary)).expect("the program runs");
+    Line { name, cells: homes.iter().map(|home| attempt(workspace, home, &binary)).collect() }
+}
+
+fn attempt(workspace: &Workspace, home: &Home, binary: &Path) -> Cell {
+    let mut command = workspace.command(binary);
+    home.set(&mut command);
+    let outcome = run(command).expect("the program runs");
     let last = outcome.output.lines().rfind(|line| line.starts_with("checks "));
     let detail = last.unwrap_or("no result").to_owned();
     // A program that passes has also counted its checks.
     let failure = outcome.failure.or_else(|| last.is_none().then(|| "ended early".to_owned()));
-    row(name, failure.map(|why| format!("{why}, {detail}\n{}", outcome.output)), detail, outcome.time)
+    let time = outcome.time;
+    match failure {
+        None => Cell { verdict: Verdict::Pass, detail, time },
+        Some(why) => {
+            Cell { verdict: Verdict::Fail, detail: format!("{why}, {detail}\n{}", outcome.output), time }
+        }
+    }
 }
 
 /// Each header by itself, as C and as C++, without a warning.
-fn headers(workspace: &Workspace) -> Vec<Row> {
+fn headers(workspace: &Workspace) -> Vec<Line> {
     let mut files = Vec::new();
     collect(&workspace.include, &mut files);
     files.sort();
@@ -141,7 +146,7 @@ fn headers(workspace: &Workspace) -> Vec<Row> {
         });
         let failures: Vec<_> = failures.collect();
         let failure = (!failures.is_empty()).then(|| failures.concat());
-        row(format!("headers as {title}"), failure, format!("{} headers", files.len()), Duration::ZERO)
+        Line::alone(format!("headers as {title}"), failure, format!("{} headers", files.len()))
     };
     modes.map(check).into()
 }
@@ -159,7 +164,7 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
 
 /// Every function that the headers declare is in each of the libraries: a program that names them all links and
 /// loads.
-fn symbols(workspace: &Workspace, headers: &[PathBuf], libraries: &[&str]) -> Row {
+fn symbols(workspace: &Workspace, headers: &[PathBuf], libraries: &[&str]) -> Line {
     let includes = headers.iter().map(|header| format!("#include \"{}\"\n", header.display()));
     let mut source: String = ["#include \"acl/acl.h\"\n".to_owned()].into_iter().chain(includes).collect();
     source.push_str("int main(void) {\n    volatile void *p;\n");
@@ -185,5 +190,5 @@ fn symbols(workspace: &Workspace, headers: &[PathBuf], libraries: &[&str]) -> Ro
         failure = failure.or(compile(compiler).expect("a C compiler runs"));
         failure = failure.or_else(|| run(workspace.command(&binary)).expect("the program runs").failure);
     }
-    row(format!("symbols of {}", libraries.join(", ")), failure, format!("{count} functions"), Duration::ZERO)
+    Line::alone(format!("symbols of {}", libraries.join(", ")), failure, format!("{count} functions"))
 }

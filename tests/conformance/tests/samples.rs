@@ -4,9 +4,9 @@
 use std::path::{Path, PathBuf};
 use std::process::{self, Command};
 use std::time::Duration;
-use std::{env, fs};
+use std::{env, fs, thread};
 
-use conformance::{Row, Workspace, compile, report, run};
+use conformance::{Cell, Home, Line, Verdict, Workspace, compile, homes, report, run};
 
 /// A sample: its folder, its sources, and the libraries of Vinci that its CMakeLists.txt links.
 struct Sample {
@@ -83,16 +83,17 @@ const SAMPLES: &[Sample] = &[
     },
 ];
 
-/// Samples without a kernel whose libraries or functions Vinci lacks, and what is lacking.
-const MISSING: &[(&str, &str)] = &[
-    ("2_advanced_features/ipcevent/0_ipcevent", "two processes: IPC events"),
-    ("2_advanced_features/ipcevent/1_ipcevent_multi_device", "two processes: IPC events"),
+/// Samples of two processes that share a device: the folder, and the arguments of proc_a and proc_b.
+const PAIRS: &[(&str, &[&str], &[&str])] = &[
+    ("2_advanced_features/ipcevent/0_ipcevent", &[], &[]),
+    ("2_advanced_features/ipcevent/1_ipcevent_multi_device", &["1"], &["1", "1"]),
 ];
 
 fn main() {
     let Some(root) = env::var_os("VINCI_CANN_SAMPLES").map(PathBuf::from) else {
-        let row = |folder: &str| skipped(folder, "skipped: set VINCI_CANN_SAMPLES");
-        report("samples of CANN", &SAMPLES.iter().map(|sample| row(sample.folder)).collect::<Vec<_>>());
+        let folders = SAMPLES.iter().map(|sample| sample.folder).chain(PAIRS.iter().map(|pair| pair.0));
+        let lines: Vec<_> = folders.map(|name| skipped(name, "skipped: set VINCI_CANN_SAMPLES")).collect();
+        report("samples of CANN", &[""], &lines);
         return;
     };
     let root = if root.join("example").is_dir() { root.join("example") } else { root };
@@ -107,51 +108,107 @@ fn main() {
         "vinci-ascend-dump",
         "vinci-c-sec",
     ]);
-    let mut rows: Vec<_> = SAMPLES.iter().map(|sample| attempt(&workspace, &root, sample)).collect();
-    rows.extend(
-        MISSING.iter().map(|(folder, what)| skipped(folder, &format!("not in this version: {what}"))),
-    );
-    if !report("samples of CANN", &rows) {
+    let homes = homes();
+    let mut lines: Vec<_> = SAMPLES.iter().map(|sample| attempt(&workspace, &homes, &root, sample)).collect();
+    lines.extend(PAIRS.iter().map(|pair| attempt_pair(&workspace, &homes, &root, pair)));
+    if !report("samples of CANN", &homes.each_ref().map(|home| home.name), &lines) {
         process::exit(1);
     }
 }
 
-fn skipped(folder: &str, detail: &str) -> Row {
-    Row { name: folder.to_owned(), verdict: "skip", detail: detail.to_owned(), time: Duration::ZERO }
+fn cell(verdict: Verdict, detail: impl Into<String>, time: Duration) -> Cell {
+    Cell { verdict, detail: detail.into(), time }
 }
 
-/// Builds and runs a sample.
-fn attempt(workspace: &Workspace, root: &Path, sample: &Sample) -> Row {
-    let name = sample.folder.to_owned();
-    let fail = |detail: String, time| Row { name: name.clone(), verdict: "FAIL", detail, time };
-    let folder = root.join(sample.folder);
-    if !folder.is_dir() {
-        return fail(format!("{} is not there", folder.display()), Duration::ZERO);
+fn skipped(folder: &str, detail: &str) -> Line {
+    Line { name: folder.to_owned(), cells: vec![cell(Verdict::Skip, detail, Duration::ZERO)] }
+}
+
+/// Builds a program of a sample.
+fn build(
+    workspace: &Workspace,
+    root: &Path,
+    folder: &str,
+    (name, sources): (&str, &[&str]),
+    libraries: &[&str],
+) -> Result<PathBuf, String> {
+    let from = root.join(folder);
+    if !from.is_dir() {
+        return Err(format!("{} is not there", from.display()));
     }
-    let place = workspace.scratch.join(sample.folder.replace('/', "-"));
+    let place = workspace.scratch.join(folder.replace('/', "-"));
     fs::create_dir_all(&place).expect("the target folder can be written");
-    let binary = place.join("main");
+    let binary = place.join(name);
     let mut compiler = workspace.compiler(Path::new("main.cpp"));
     compiler.args(["-std=c++17", "-O1", "-w", "-pthread", "-I"]).arg(root);
-    compiler.arg("-I").arg(folder.join("..")).arg("-I").arg(&folder).arg("-o").arg(&binary);
-    compiler.args(sample.sources.iter().map(|source| folder.join(source)));
-    workspace.link(&mut compiler, sample.libraries);
+    compiler.arg("-I").arg(from.join("..")).arg("-I").arg(&from).arg("-o").arg(&binary);
+    compiler.args(sources.iter().map(|source| from.join(source)));
+    workspace.link(&mut compiler, libraries);
     compiler.arg("-ldl");
     if let Some(text) = compile(compiler).expect("a C++ compiler runs") {
-        return fail(format!("does not build:\n{text}"), Duration::ZERO);
+        return Err(format!("does not build:\n{text}"));
     }
     // A configuration is read from where the sample runs.
-    let json = folder.join("acl.json");
+    let json = from.join("acl.json");
     if json.is_file() {
         fs::copy(&json, place.join("acl.json")).expect("the configuration can be copied");
     }
-    let mut command: Command = workspace.command(&binary);
-    command.current_dir(&place);
-    let outcome = run(command).expect("the sample runs");
+    Ok(binary)
+}
+
+/// A program of a sample, in the folder where it was built.
+fn start(workspace: &Workspace, home: &Home, binary: &Path) -> Command {
+    let mut command = workspace.command(binary);
+    command.current_dir(binary.parent().expect("it lies in a folder"));
+    home.set(&mut command);
+    command
+}
+
+fn judge(outcome: conformance::Outcome) -> Cell {
     // Samples print what fails; not all of them return it. What 1_error_handling provokes is its subject.
     let complaint = outcome.output.lines().find(|line| line.contains("Operation failed"));
     match outcome.failure.or(complaint.map(str::to_owned)) {
-        None => Row { name, verdict: "pass", detail: String::new(), time: outcome.time },
-        Some(why) => fail(format!("{why}\n{}", outcome.output), outcome.time),
+        None => cell(Verdict::Pass, "", outcome.time),
+        Some(why) => cell(Verdict::Fail, format!("{why}\n{}", outcome.output), outcome.time),
     }
+}
+
+/// Builds a sample and runs it in each home.
+fn attempt(workspace: &Workspace, homes: &[Home], root: &Path, sample: &Sample) -> Line {
+    let built = build(workspace, root, sample.folder, ("main", sample.sources), sample.libraries);
+    match built {
+        Err(why) => Line::alone(sample.folder, Some(why), ""),
+        Ok(binary) => {
+            let run = |home| judge(run(start(workspace, home, &binary)).expect("the sample runs"));
+            Line { name: sample.folder.to_owned(), cells: homes.iter().map(run).collect() }
+        }
+    }
+}
+
+/// The same for a sample of two processes, which run at the same time.
+fn attempt_pair(
+    workspace: &Workspace,
+    homes: &[Home],
+    root: &Path,
+    &(folder, args_a, args_b): &(&str, &[&str], &[&str]),
+) -> Line {
+    let part = |name: &str| build(workspace, root, folder, (name, &[&format!("{name}.cpp")]), ASCENDCL);
+    let (a, b) = match (part("proc_a"), part("proc_b")) {
+        (Ok(a), Ok(b)) => (a, b),
+        (Err(why), _) | (_, Err(why)) => return Line::alone(folder, Some(why), ""),
+    };
+    let run_both = |home: &Home| {
+        if !home.is_shared() {
+            return cell(Verdict::Skip, "the processes have a device each", Duration::ZERO);
+        }
+        let mut commands = [start(workspace, home, &a), start(workspace, home, &b)];
+        commands[0].args(args_a);
+        commands[1].args(args_b);
+        let running = commands.map(|command| thread::spawn(|| run(command).expect("the sample runs")));
+        let mut cells = running.map(|thread| judge(thread.join().expect("run does not panic")));
+        cells.sort_by_key(|cell| cell.verdict != Verdict::Fail);
+        let [first, _] = cells;
+        first
+    };
+    Line { name: folder.to_owned(), cells: homes.iter().map(run_both).collect() }
 }

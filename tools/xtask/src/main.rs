@@ -1,6 +1,7 @@
 //! `cargo xtask`: the project's own commands. `demo` runs the main job, `test` passes all tests.
 
 mod build;
+mod conformance;
 mod demo;
 mod install;
 mod packages;
@@ -19,6 +20,7 @@ struct Cli {
 const EXAMPLES: &str = "Examples:\n  cargo xtask demo                 train a classifier on an embedded Ascend 910C\n  \
                         cargo xtask test                 install what is needed, pass all tests\n  \
                         cargo xtask test clippy unit     only these tiers\n  \
+                        cargo xtask conformance --vm     the C programs in every home, as one table\n  \
                         cargo xtask install --prefix /opt/vinci\n  \
                         cargo xtask vm                   the same programs on a kernel with vinci.ko\n  \
                         cargo xtask vm --debug -- CMD    a command there, under KASAN and lockdep";
@@ -29,6 +31,8 @@ enum Cmd {
     Demo(demo::Args),
     /// Install what the tests need and pass all of them
     Test(test::Args),
+    /// Run the C programs in each home of the driver and show one table
+    Conformance(conformance::Args),
     /// Lay out libraries, headers and tools in a folder shaped like CANN's
     Install(install::Args),
     /// Boot Debian's Linux 7.3 in QEMU, with an Ascend 910C on its PCI bus and vinci.ko
@@ -39,6 +43,7 @@ fn main() {
     let result = match Cli::parse().command {
         Cmd::Demo(args) => demo::run(&args),
         Cmd::Test(args) => test::run(&args),
+        Cmd::Conformance(args) => conformance::run(&args),
         Cmd::Install(args) => install::run(&args),
         Cmd::Vm(args) => vm::run(&args),
     };

@@ -22,7 +22,7 @@ use self::chroot::Chroot;
 pub use self::chroot::missing;
 use self::kernel::Kernel;
 use self::qemu::{Device, Did, Machine, Outcome, Terminal};
-use crate::{build, packages};
+use crate::{build, conformance, packages};
 
 #[derive(clap::Parser)]
 pub struct Args {
@@ -206,6 +206,9 @@ fn boot(args: &Args) -> Result<Verdict> {
     }
     let verdict = judge(&outcome, device.as_mut(), &cache);
     if matches!(work, Work::Smoke) {
+        let steps = outcome.steps.iter();
+        let took = |did: &Did| did.ended - did.began;
+        conformance::save_kernel(steps.map(|did| (did.name.as_str(), did.status == Some(0), took(did))))?;
         let seconds = |t: Duration| t.as_secs_f64();
         eprintln!(
             "build {:.1} s, module {:.1} s, initrd {:.1} s, guest {:.1} s",
