@@ -26,7 +26,7 @@ pub fn run(args: &Args) -> Result<()> {
     let prefix = build::target().join("cann");
     eprintln!("building the driver, the runtime, the libraries and the tools (release)");
     build::release_build()?;
-    install::lay_out(&prefix)?;
+    install::lay_out(&prefix, &build::release())?;
     let program = build::target().join("digits");
     let lib = prefix.join("lib64");
     eprintln!("compiling tests/digits/digits.c against ffi/include, linking libascendcl.so and libopapi.so");

@@ -20,7 +20,7 @@ pub struct Args {
 
 pub fn run(args: &Args) -> Result<()> {
     build::release_build()?;
-    lay_out(&args.prefix)?;
+    lay_out(&args.prefix, &build::release())?;
     println!(
         "installed in {}; use it with: source {}/set_env.sh",
         args.prefix.display(),
@@ -53,15 +53,15 @@ fn copy_tree(from: &Path, to: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Fills `prefix` from the release build.
-pub fn lay_out(prefix: &Path) -> Result<()> {
+/// Fills `prefix` from the build in the folder `built`.
+pub fn lay_out(prefix: &Path, built: &Path) -> Result<()> {
     let (lib, bin, include) = (prefix.join("lib64"), prefix.join("bin"), prefix.join("include"));
     for folder in
         [&lib, &bin, &include, &prefix.join("opp"), &prefix.join("compiler"), &prefix.join("runtime")]
     {
         fs::create_dir_all(folder)?;
     }
-    for entry in fs::read_dir(build::release())? {
+    for entry in fs::read_dir(built)? {
         let path = entry?.path();
         if path.extension().is_some_and(|e| e == "so") {
             let name = path.file_name().context("a library has a name")?;
@@ -69,7 +69,7 @@ pub fn lay_out(prefix: &Path) -> Result<()> {
         }
     }
     for tool in ["vinci", "npu-smi"] {
-        let from = build::release().join(tool);
+        let from = built.join(tool);
         if from.is_file() {
             copy(&from, &bin.join(tool))?;
         }

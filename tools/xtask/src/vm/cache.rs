@@ -41,9 +41,9 @@ impl Cache {
         self.root.join("log").join(format!("{name}.log"))
     }
 
-    /// Waits until no other command changes the cache, and keeps others out until the answer is dropped.
-    pub fn lock(&self) -> Result<File> {
-        let path = self.root.join("lock");
+    /// Waits until no other command makes what `name` stands for, and keeps others out until the answer is dropped.
+    pub fn lock(&self, name: &str) -> Result<File> {
+        let path = self.root.join(name);
         let file = File::options()
             .read(true)
             .write(true)

@@ -46,14 +46,21 @@ fn compile(source: &Path, folder: &Path, prefix: &Path) -> Result<PathBuf> {
     }
     let mut cc = build::command("cc", &["-std=gnu11", "-O2", "-pthread", "-o"]);
     cc.arg(&program).arg(source).arg("-I").arg(prefix.join("include")).arg("-L").arg(prefix.join("lib64"));
-    build::check(cc.args(["-lascendcl", "-lopapi", "-ldl", "-lm"]))?;
+    build::check(cc.args(["-lascendcl", "-lopapi", "-lacl_tdt_channel", "-lacl_tdt_queue", "-ldl", "-lm"]))?;
     Ok(program)
 }
 
-/// The root file system for `work`, with `modules` to insert in order and `with` more programs in /opt/vinci/bin.
-pub fn image(chroot: &Chroot, modules: &[PathBuf], with: &[PathBuf], work: &Work) -> Result<Vec<u8>> {
+/// The root file system for `work`, with the libraries and tools in the folder `built`, `modules` to insert in order,
+/// and `with` more programs in /opt/vinci/bin.
+pub fn image(
+    chroot: &Chroot,
+    built: &Path,
+    modules: &[PathBuf],
+    with: &[PathBuf],
+    work: &Work,
+) -> Result<Vec<u8>> {
     let prefix = build::target().join("cann");
-    install::lay_out(&prefix)?;
+    install::lay_out(&prefix, built)?;
     let own = prefix.join("lib64");
     let mut archive = Archive::default();
     for folder in ["/dev", "/proc", "/sys", "/tmp", "/run", "/root"] {

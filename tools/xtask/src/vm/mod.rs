@@ -41,6 +41,9 @@ pub struct Args {
     /// Chip of the device
     #[arg(long, default_value = "910c")]
     chip: String,
+    /// Take the development build instead of the release build, which takes longer to make
+    #[arg(long)]
+    dev: bool,
     /// Boot without a device
     #[arg(long)]
     no_device: bool,
@@ -119,7 +122,6 @@ fn set_up(kernel: Kernel) -> Result<(Cache, Chroot)> {
         bail!("{}", missing.join("\n"));
     }
     let cache = Cache::open()?;
-    let lock = cache.lock()?;
     let chroot = Chroot::of(&cache);
     let mut list = chroot.steps();
     list.extend(Kernel::Stock.steps(&chroot));
@@ -127,7 +129,11 @@ fn set_up(kernel: Kernel) -> Result<(Cache, Chroot)> {
         // The source is unpacked once for both.
         list.extend(Kernel::Debug.steps(&chroot).into_iter().filter(|step| step.name != "source"));
     }
-    steps::make(&cache, &lock, &list)?;
+    // Who needs nothing does not wait for who makes another kernel.
+    if !steps::all_done(&cache, &list) {
+        let lock = cache.lock("lock")?;
+        steps::make(&cache, &lock, &list)?;
+    }
     drop(list);
     Ok((cache, chroot))
 }
@@ -158,24 +164,27 @@ fn boot(args: &Args) -> Result<Verdict> {
         bail!("{}", missing.join("\n"));
     }
     let start = Instant::now();
-    build::release_build()?;
+    let libraries = match args.dev {
+        true => build::dev_build()?,
+        false => build::release_build().map(|()| build::release())?,
+    };
     let built = start.elapsed();
     let project = build::root();
     let modules = {
-        let _lock = cache.lock()?;
+        let _lock = cache.lock(&format!("lock-{}", kernel.name()))?;
         kernel::module(kernel, &chroot, &cache, project, &std::path::absolute(project.join(&args.module))?)?
     };
     let compiled = start.elapsed();
     let folder = RunFolder::new()?;
     let work = args.work();
     let initrd = folder.file("initrd");
-    std::fs::write(&initrd, guest::image(&chroot, &modules, &args.with, &work)?)
+    std::fs::write(&initrd, guest::image(&chroot, &libraries, &modules, &args.with, &work)?)
         .with_context(|| initrd.display().to_string())?;
     let packed = start.elapsed();
     let (image, release) = kernel.image(&chroot)?;
     let mut device = match args.no_device {
         true => None,
-        false => Some(Device::start(&build::release().join("vinci"), &args.chip, &folder)?),
+        false => Some(Device::start(&libraries.join("vinci"), &args.chip, &folder)?),
     };
     let machine = Machine {
         chroot: &chroot,

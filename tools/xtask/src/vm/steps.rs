@@ -30,6 +30,11 @@ pub struct Step<'a> {
 /// The work of a step.
 pub type Make<'a> = Box<dyn Fn(&Log) -> Result<()> + 'a>;
 
+/// Whether there is nothing to make.
+pub fn all_done(cache: &Cache, steps: &[Step]) -> bool {
+    steps.iter().all(|s| cache.done(s.name, &s.recipe))
+}
+
 /// Makes the steps that are not done yet, in order; one that is made again takes the later ones with it. Every program
 /// that is started holds `lock` open: should this one be killed, the next waits for what is still running.
 pub fn make(cache: &Cache, lock: &File, steps: &[Step]) -> Result<()> {
