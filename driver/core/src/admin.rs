@@ -1,7 +1,7 @@
 //! The admin queue, driver side: one command at a time.
 
 use vinci_hw::admin::{Command, Completion, Opcode, Outcome};
-use vinci_hw::regs::{PAGE_SIZE, Reg};
+use vinci_hw::regs::{IDENT_MAGIC, PAGE_SIZE, Reg};
 
 use crate::errno::{Errno, Result};
 use crate::platform::{DmaMemory, Platform};
@@ -10,6 +10,18 @@ use crate::platform::{DmaMemory, Platform};
 const ENTRIES: u64 = 64;
 /// How long the device may take for a command.
 pub const LIMIT_NS: u64 = 60_000_000_000;
+
+/// Notices, while the driver waits for the device, that there is none any more.
+#[derive(Default)]
+pub struct Patience(u32);
+
+impl Patience {
+    /// Whether the device is gone: it reads as all ones. Looks now and then, since a look is slow.
+    pub fn ends<P: Platform>(&mut self, platform: &P) -> bool {
+        self.0 += 1;
+        self.0 % 512 == 0 && platform.read(Reg::Ident) != IDENT_MAGIC
+    }
+}
 
 /// The rings, and a page for what commands read and write.
 pub struct Admin<P: Platform> {
@@ -79,7 +91,7 @@ impl<P: Platform> Admin<P> {
         let phase = (self.count / ENTRIES) % 2 == 0;
         // SAFETY: `slot` is below the ring's length.
         let at = unsafe { self.cq.ptr().cast::<Completion>().add(slot) };
-        let mut started = None;
+        let (mut started, mut patience) = (None, Patience::default());
         let done = loop {
             // SAFETY: as above. The status is stored last, with release order.
             let status =
@@ -90,7 +102,8 @@ impl<P: Platform> Admin<P> {
                 break unsafe { at.read_volatile() };
             }
             let now = platform.now_ns();
-            if now.saturating_sub(*started.get_or_insert(now)) > LIMIT_NS {
+            let late = now.saturating_sub(*started.get_or_insert(now)) > LIMIT_NS;
+            if late || patience.ends(platform) {
                 self.give_up();
                 return Err(Errno::Io);
             }

@@ -7,7 +7,7 @@ use vinci_hw::admin::{Command, Opcode};
 use vinci_hw::regs::*;
 use vinci_hw::uapi::*;
 
-use crate::admin::{Admin, LIMIT_NS};
+use crate::admin::{Admin, LIMIT_NS, Patience};
 use crate::errno::{Errno, Result};
 use crate::fallible::{TryPush, try_vec};
 use crate::hbm::Hbm;
@@ -60,6 +60,8 @@ pub struct Driver<P: Platform> {
     pub(crate) queues: Vec<Option<Queue<P>>>,
     /// Address spaces of the device in use.
     pub(crate) hw_vms: Vec<bool>,
+    /// The device's clock when it was suspended.
+    pub(crate) slept_at: u64,
     limits: Limits,
 }
 
@@ -92,6 +94,7 @@ impl<P: Platform> Driver<P> {
             serial: 0,
             queues,
             hw_vms: try_vec(1024, false)?,
+            slept_at: 0,
             limits: Limits::NONE,
         };
         // Number 0 is used by no address space and no queue, so that a forgotten field names nothing.
@@ -122,8 +125,10 @@ impl<P: Platform> Driver<P> {
     /// Waits for the device; gives it up if it takes too long.
     pub(crate) fn until(&mut self, done: impl Fn(&P) -> bool) -> Result<()> {
         let started = self.platform.now_ns();
+        let mut patience = Patience::default();
         while !done(&self.platform) {
-            if self.platform.now_ns().saturating_sub(started) > LIMIT_NS {
+            let late = self.platform.now_ns().saturating_sub(started) > LIMIT_NS;
+            if late || patience.ends(&self.platform) {
                 self.admin.give_up();
                 return Err(Errno::Io);
             }
@@ -307,8 +312,12 @@ impl<P: Platform> Driver<P> {
             return self.broadcast(event);
         }
         let Some(Some(queue)) = self.queues.get_mut(event.queue_id as usize) else { return };
-        if event.type_ == DRM_VINCI_EVENT_FAULT {
-            queue.fault = Some(event.fault);
+        match event.type_ {
+            DRM_VINCI_EVENT_FAULT => queue.fault = Some(event.fault),
+            // A queue that went on after a sleep makes the call again that nobody had answered.
+            DRM_VINCI_EVENT_HOST_CALL if event.entry <= queue.called => return,
+            DRM_VINCI_EVENT_HOST_CALL => queue.called = event.entry,
+            _ => {}
         }
         let file = queue.file;
         self.push_event(file, event);
@@ -326,7 +335,7 @@ impl<P: Platform> Driver<P> {
         }
     }
 
-    fn push_event(&mut self, file: u32, event: drm_vinci_event) {
+    pub(crate) fn push_event(&mut self, file: u32, event: drm_vinci_event) {
         let Some(f) = self.files.get_mut(file).filter(|f| !f.closed) else { return };
         // A host call must not be dropped: its queue would hang. Their number is bounded by the queues.
         let must_keep = event.type_ == DRM_VINCI_EVENT_HOST_CALL;

@@ -113,7 +113,7 @@ impl<P: Platform> Driver<P> {
         }
     }
 
-    fn read_telemetry(&mut self, die: u32) -> Result<drm_vinci_telemetry> {
+    pub(crate) fn read_telemetry(&mut self, die: u32) -> Result<drm_vinci_telemetry> {
         if die as usize >= self.dies.len() {
             return Err(Errno::NoEnt);
         }
@@ -124,9 +124,7 @@ impl<P: Platform> Driver<P> {
 
     fn telemetry(&mut self, file: u32, a: &mut drm_vinci_telemetry) -> Result<()> {
         let die = a.die;
-        *a = self.read_telemetry(die)?;
-        let hbm = &self.hbm[die as usize];
-        (a.hbm_total, a.hbm_used) = (hbm.total(), hbm.used());
+        *a = self.sensors(die)?;
         a.hbm_file = self.file(file)?.hbm[die as usize];
         Ok(())
     }

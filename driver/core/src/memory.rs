@@ -57,7 +57,7 @@ impl<P: Platform> Driver<P> {
             }
             DRM_VINCI_PLACE_HOST if a.die == 0 => {
                 self.afford(file, Limits { host: a.size, objects: 1, ..Limits::ZERO })?;
-                Backing::Host(self.platform.alloc(a.size)?)
+                Backing::Host(self.platform.alloc_pieces(a.size)?)
             }
             _ => return Err(Errno::Inval),
         };
@@ -147,6 +147,12 @@ impl<P: Platform> Driver<P> {
         self.afford(file, Limits { objects: 1, ..Limits::ZERO })?;
         self.buffers.get_mut(id).ok_or(Errno::NoEnt)?.hold()?;
         self.file_mut(file).and_then(|f| f.buffers.insert(id)).inspect_err(|_| self.buffer_put(id))
+    }
+
+    /// Makes a buffer object of pages that belong to another driver, and a handle of the object.
+    pub fn import_foreign(&mut self, file: u32, pages: P::Pinned, size: u64) -> Result<u32> {
+        self.afford(file, Limits { host: size, objects: 1, ..Limits::ZERO })?;
+        self.adopt(file, Backing::User(pages), size, false)
     }
 
     /// Takes a reference to the buffer object that an mmap offset names, for as long as it is mapped; given back

@@ -75,17 +75,8 @@ impl<P: Platform> Buffer<P> {
             Backing::Hbm { die, block, .. } => {
                 Some((Place::Hbm(*die, block.offset + offset), self.size.checked_sub(offset)?))
             }
-            Backing::Host(dma) => Some((Place::Host(dma.bus() + offset), self.size.checked_sub(offset)?)),
-            Backing::User(pages) => {
-                let mut at = 0;
-                for &(bus, len) in pages.segments() {
-                    if offset < at + len {
-                        return Some((Place::Host(bus + (offset - at)), at + len - offset));
-                    }
-                    at += len;
-                }
-                None
-            }
+            Backing::Host(dma) => dma.piece(offset).map(|(bus, len)| (Place::Host(bus), len)),
+            Backing::User(pages) => pages.piece(offset).map(|(bus, len)| (Place::Host(bus), len)),
         }
     }
 }
@@ -133,7 +124,11 @@ pub struct Queue<P: Platform> {
     pub vm: u32,
     /// Die.
     pub die: u32,
-    /// Entries.
+    /// 0 (highest) to 7.
+    pub priority: u16,
+    /// Entries of the ring, a power of two.
+    pub entries: u32,
+    /// The ring.
     pub ring: P::Dma,
     /// See [`drm_vinci_queue_fence`].
     pub fence: P::Dma,
@@ -141,6 +136,12 @@ pub struct Queue<P: Platform> {
     pub fault: Option<drm_vinci_fault>,
     /// The device no longer knows it.
     pub gone: bool,
+    /// It ran when the device was suspended.
+    pub sleeps: bool,
+    /// Highest number of an entry whose host call was delivered.
+    pub called: u64,
+    /// What the watchdog saw last: entries completed, and since when.
+    pub watched: (u64, u64),
 }
 
 /// An open file.

@@ -67,6 +67,7 @@ impl<P: Platform> Driver<P> {
             entries: a.entries,
             ring: ring.bus(),
             fence: fence.bus(),
+            goes_on: None,
         };
         let created = self.admin.execute(&self.platform, Command::queue_create(setup));
         match created {
@@ -75,7 +76,20 @@ impl<P: Platform> Driver<P> {
         }
         // A device that does not answer may have taken the queue: it keeps its memory until the file is closed
         // or the function is reset.
-        let queue = Queue { file, vm: a.vm_id, die: a.die, ring, fence, fault: None, gone: false };
+        let queue = Queue {
+            file,
+            vm: a.vm_id,
+            die: a.die,
+            priority: setup.priority,
+            entries: a.entries,
+            ring,
+            fence,
+            fault: None,
+            gone: false,
+            sleeps: false,
+            called: 0,
+            watched: (0, self.platform.now_ns()),
+        };
         self.queues[id as usize] = Some(queue);
         self.vm_mut(file, a.vm_id)?.queues += 1;
         self.file_mut(file)?.queues += 1;
@@ -97,6 +111,7 @@ impl<P: Platform> Driver<P> {
         // Its last events must not find the next queue of this number.
         self.drain_events();
         self.queues[id as usize] = None;
+        self.platform.queue_freed(id, queue_offsets(id).1);
         self.vm_mut(file, vm)?.queues -= 1;
         let f = self.file_mut(file)?;
         f.queues -= 1;

@@ -9,6 +9,7 @@ use vinci_hw::uapi::*;
 use crate::driver::Driver;
 use crate::errno::{Errno, Result};
 use crate::fallible::TryPush;
+use crate::object::Queue;
 use crate::platform::Platform;
 
 impl<P: Platform> Driver<P> {
@@ -27,23 +28,38 @@ impl<P: Platform> Driver<P> {
         if die.is_some() {
             self.drain_events();
         }
-        for id in 0..self.queues.len() {
-            let Some(q) = self.queues[id].as_mut().filter(|q| die.is_none_or(|d| d == q.die)) else {
-                continue;
-            };
-            q.state().store(DRM_VINCI_QUEUE_LOST, Ordering::Release);
+        self.lose_queues(|q| {
             q.gone |= die.is_none();
-            self.platform.wake_queue(id as u32);
-        }
+            die.is_none_or(|d| d == q.die)
+        });
         let brought_up = if die.is_none() { self.bring_back() } else { Ok(()) };
-        let mut event = drm_vinci_event::zeroed();
-        (event.type_, event.queue_id) = (DRM_VINCI_EVENT_RESET, die.unwrap_or(u32::MAX));
-        self.broadcast(event);
+        self.announce_reset(die);
         brought_up
     }
 
+    /// Takes the queues that `which` picks from their owners; whether there was one.
+    pub(crate) fn lose_queues(&mut self, which: impl Fn(&mut Queue<P>) -> bool) -> bool {
+        let mut any = false;
+        for (id, q) in self.queues.iter_mut().enumerate() {
+            let Some(q) = q.as_mut() else { continue };
+            if which(q) {
+                any = true;
+                q.state().store(DRM_VINCI_QUEUE_LOST, Ordering::Release);
+                self.platform.wake_queue(id as u32);
+            }
+        }
+        any
+    }
+
+    /// Tells every file that a die, or the function, was reset.
+    pub(crate) fn announce_reset(&mut self, die: Option<u32>) {
+        let mut event = drm_vinci_event::zeroed();
+        (event.type_, event.queue_id) = (DRM_VINCI_EVENT_RESET, die.unwrap_or(u32::MAX));
+        self.broadcast(event);
+    }
+
     /// After a function reset the device knows nothing: tells it the address spaces again.
-    fn bring_back(&mut self) -> Result<()> {
+    pub(crate) fn bring_back(&mut self) -> Result<()> {
         self.start()?;
         self.bury_closed_files();
         let mut spaces = alloc::vec::Vec::new();

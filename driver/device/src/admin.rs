@@ -270,9 +270,11 @@ fn create_queue(dev: &Arc<Inner>, c: &Command) -> Result<u64, Outcome> {
     if slot.is_some() {
         return Err(Outcome::BadId);
     }
-    // Whoever rang the last queue of this number does not ring this one.
-    let page = dev.doorbells.take_back(u64::from(s.queue) * PAGE_SIZE, PAGE_SIZE);
-    page.map_err(|_| Outcome::NoResource)?;
+    if s.goes_on.is_none() {
+        // Whoever rang the last queue of this number does not ring this one.
+        let page = dev.doorbells.take_back(u64::from(s.queue) * PAGE_SIZE, PAGE_SIZE);
+        page.map_err(|_| Outcome::NoResource)?;
+    }
     let q = Arc::new(Queue::new(s, space, queue_vector(s.queue, VECTORS), ring, fence, doorbell));
     dev.start_scheduler(die).map_err(|_| Outcome::NoResource)?;
     *slot = Some(q.clone());

@@ -86,8 +86,9 @@ impl Queue {
         fence: NonNull<u8>,
         doorbell: NonNull<u8>,
     ) -> Self {
-        let run = Run { head: 0, state: State::Ready, model_ns: 0, timing: None };
-        let q = Self {
+        let head = setup.goes_on.unwrap_or(0);
+        let run = Run { head, state: State::Ready, model_ns: 0, timing: None };
+        let mut q = Self {
             setup,
             vm,
             vector,
@@ -96,11 +97,15 @@ impl Queue {
             fence: fence.cast(),
             doorbell: doorbell.cast(),
         };
-        q.doorbell_tail().store(0, Ordering::Relaxed);
+        if setup.goes_on.is_some() {
+            q.run.get_mut().model_ns = q.shared_model_ns().load(Ordering::Relaxed);
+        } else {
+            q.doorbell_tail().store(0, Ordering::Relaxed);
+        }
         q.need_kick().store(1, Ordering::Relaxed);
         q.wait_for().store(doorbell::NOBODY, Ordering::Relaxed);
         q.set_shared_state(DRM_VINCI_QUEUE_RUNNING);
-        q.completed().store(0, Ordering::Release);
+        q.completed().store(head, Ordering::Release);
         q
     }
 

@@ -121,6 +121,9 @@ pub struct QueueSetup {
     pub ring: u64,
     /// Bus address of the fence page.
     pub fence: u64,
+    /// A queue that the device was told to forget goes on: entries completed so far. The tail in its doorbell page
+    /// stays, and the fence goes on from here.
+    pub goes_on: Option<u64>,
 }
 
 impl Command {
@@ -136,7 +139,8 @@ impl Command {
             arg: q.die,
             addr: q.ring,
             len: u64::from(q.entries),
-            extra: [q.fence, u64::from(q.vm), 0],
+            flags: q.goes_on.is_some().into(),
+            extra: [q.fence, u64::from(q.vm), q.goes_on.unwrap_or(0)],
             ..Self::new(Opcode::QueueCreate, q.queue)
         }
     }
@@ -151,6 +155,7 @@ impl Command {
             entries: self.len as u32,
             ring: self.addr,
             fence: self.extra[0],
+            goes_on: (self.flags & 1 != 0).then_some(self.extra[2]),
         }
     }
 }
@@ -242,9 +247,11 @@ mod tests {
 
     #[test]
     fn queue_setup_round_trips() {
-        let q =
-            QueueSetup { queue: 7, vm: 3, die: 1, priority: 5, entries: 1024, ring: 0x1000, fence: 0x2000 };
-        assert_eq!(Command::queue_create(q).queue_setup(), q);
+        for goes_on in [None, Some(0), Some(9)] {
+            let (ring, fence) = (0x1000, 0x2000);
+            let q = QueueSetup { queue: 7, vm: 3, die: 1, priority: 5, entries: 1024, ring, fence, goes_on };
+            assert_eq!(Command::queue_create(q).queue_setup(), q);
+        }
     }
 
     #[test]

@@ -90,6 +90,10 @@ pub struct State {
     /// Answers nothing any more.
     pub silent: bool,
     pub commands: u64,
+    /// The device's clock.
+    pub wall: u64,
+    /// Doorbells by queue.
+    pub tails: BTreeMap<u32, u64>,
 }
 
 /// The device and the driver's surroundings.
@@ -120,11 +124,18 @@ impl Rig {
             fail_command: Fuse::off(),
             silent: false,
             commands: 0,
+            wall: 0,
+            tails: BTreeMap::new(),
         })))
     }
 
     pub fn state(&self) -> RefMut<'_, State> {
         self.0.borrow_mut()
+    }
+
+    /// The CPU's address of memory that the driver made.
+    pub fn cpu(&self, bus: u64) -> NonNull<u8> {
+        self.state().cpu(bus)
     }
 
     /// What a closed file must leave: nothing but the driver's own rings.
@@ -308,6 +319,7 @@ impl Platform for Rig {
             Reg::Caps => Caps { dies: DIES as u8, queues_log2: 4, vectors: 8 }.pack(),
             Reg::Status if s.enabled => Status::Ready as u64,
             Reg::EventHead => s.event_head,
+            Reg::WallClock => s.wall,
             _ => 0,
         }
     }
@@ -380,6 +392,10 @@ impl Platform for Rig {
     fn wake_queue(&self, _queue: u32) {}
 
     fn wake_file(&self, _file: u32) {}
+
+    fn tail(&self, queue: u32) -> Option<u64> {
+        self.state().tails.get(&queue).copied()
+    }
 }
 
 pub struct Dma {

@@ -129,7 +129,7 @@ impl Rig {
     pub fn queue(&mut self, id: u32, vm: u32, die: u32) -> UserQueue {
         let entries = 1024;
         let (ring, fence) = (self.arena.alloc(u64::from(entries) * 64), self.arena.alloc(4096));
-        let setup = QueueSetup { queue: id, vm, die, priority: 3, entries, ring, fence };
+        let setup = QueueSetup { queue: id, vm, die, priority: 3, entries, ring, fence, goes_on: None };
         self.admin(Command::queue_create(setup)).unwrap();
         let doorbell = self.dev.doorbells().at(u64::from(id) * 4096, 4096).unwrap().as_ptr();
         UserQueue {
