@@ -57,7 +57,9 @@ impl Bell {
                     }
                     let ms = left.div_ceil(1_000_000).min(1 << 30) as u32;
                     use kernel::sync::CondVarTimeoutResult::Signal;
-                    let end = self.rung.wait_interruptible_timeout(&mut rings, msecs_to_jiffies(ms));
+                    let end = self
+                        .rung
+                        .wait_interruptible_timeout(&mut rings, msecs_to_jiffies(ms));
                     matches!(end, Signal { .. })
                 }
             };

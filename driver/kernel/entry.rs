@@ -2,35 +2,35 @@
 
 //! What `vinci_drm.c` calls: the file operations of /dev/accel/accelN.
 //!
-//! `npu` is always the pointer that `vinci_drm_add` was given.
+//! `npu` is always the pointer that `vinci_drm_register` was given.
 
 use kernel::{
     bindings,
-    ffi::{c_int, c_uint, c_void},
+    ffi::{c_int, c_void},
     fs::File,
     prelude::*,
     sync::{poll::PollTable, Arc},
     uaccess::{UserPtr, UserSlice},
 };
-use vinci_core::{Errno, Mapped, UserCopy};
+use vinci_core::{Errno, UserCopy};
 use vinci_hw::regs::{PAGE_SIZE, VECTOR_ADMIN};
 use vinci_hw::uapi::*;
 
 use crate::npu::Npu;
-use crate::platform::{Dma, Pinned};
+use crate::platform::Pinned;
 
-fn code(result: Result<(), Errno>) -> c_int {
+pub(crate) fn code(result: Result<(), Errno>) -> c_int {
     result.map_or_else(|e| -(e as c_int), |()| 0)
 }
 
 /// # Safety
 /// See the module.
-unsafe fn npu<'a>(npu: *const c_void) -> &'a Npu {
+pub(crate) unsafe fn npu<'a>(npu: *const c_void) -> &'a Npu {
     // SAFETY: the C side holds a reference while it calls.
     unsafe { &*npu.cast::<Npu>() }
 }
 
-/// Drops the reference that `vinci_drm_add` was given.
+/// Drops the reference that `vinci_drm_register` was given.
 ///
 /// # Safety
 /// Called once, when the last file is closed and the function gone.
@@ -45,10 +45,16 @@ unsafe extern "C" fn vinci_rs_release(npu: *const c_void) {
 /// # Safety
 /// `name` holds `len` bytes; see the module.
 #[no_mangle]
-unsafe extern "C" fn vinci_rs_open(dev: *const c_void, pid: u32, name: *const u8, len: usize) -> i64 {
+unsafe extern "C" fn vinci_rs_open(
+    dev: *const c_void,
+    pid: u32,
+    name: *const u8,
+    len: usize,
+) -> i64 {
     // SAFETY: the C side's promises.
     let (npu, name) = unsafe { (npu(dev), core::slice::from_raw_parts(name, len)) };
-    npu.with(|driver| driver.open(pid, name)).map_or_else(|e| -(e as i64), i64::from)
+    npu.with(|driver| driver.open(pid, name))
+        .map_or_else(|e| -(e as i64), i64::from)
 }
 
 /// # Safety
@@ -81,13 +87,15 @@ unsafe extern "C" fn vinci_rs_ioctl(
         VINCI_IOCTL_EVENT_READ => event_read(npu, file, payload),
         VINCI_IOCTL_BO_USERPTR => userptr(npu, file, payload),
         VINCI_IOCTL_DEV_QUERY => query(npu, file, payload),
-        IOCTL_PRIME_HANDLE_TO_FD | IOCTL_PRIME_FD_TO_HANDLE => Err(Errno::OpNotSupp),
         _ => npu.with(|driver| driver.ioctl(file, cmd, payload, Nothing)),
     })
 }
 
 fn wait(npu: &Npu, file: u32, payload: &mut [u8]) -> Result<(), Errno> {
-    npu.wait(file, &drm_vinci_wait::from_bytes(payload).ok_or(Errno::Inval)?)
+    npu.wait(
+        file,
+        &drm_vinci_wait::from_bytes(payload).ok_or(Errno::Inval)?,
+    )
 }
 
 fn event_read(npu: &Npu, file: u32, payload: &mut [u8]) -> Result<(), Errno> {
@@ -97,13 +105,19 @@ fn event_read(npu: &Npu, file: u32, payload: &mut [u8]) -> Result<(), Errno> {
     Ok(())
 }
 
-/// Pins before the driver is locked: mmap(2) comes to the driver with the lock that a fault would take.
+/// Pins before the driver is locked: mmap(2) comes to the driver with the lock that a fault would
+/// take.
 fn userptr(npu: &Npu, file: u32, payload: &mut [u8]) -> Result<(), Errno> {
     let a = drm_vinci_bo_userptr::from_bytes(payload).ok_or(Errno::Inval)?;
-    let sound = a.size != 0 && (a.addr | a.size) % PAGE_SIZE == 0 && a.addr.checked_add(a.size).is_some();
+    let sound =
+        a.size != 0 && (a.addr | a.size) % PAGE_SIZE == 0 && a.addr.checked_add(a.size).is_some();
     let dev = npu.with(|driver| Ok(driver.platform().dev))?;
     let readonly = a.flags & DRM_VINCI_USERPTR_READONLY != 0;
-    let pinned = if sound { Some(Pinned::new(dev, a.addr, a.size, readonly)) } else { None };
+    let pinned = if sound {
+        Some(Pinned::new(dev, a.addr, a.size, readonly))
+    } else {
+        None
+    };
     npu.with(|driver| {
         *driver.platform().prepared.lock() = pinned;
         let done = driver.ioctl(file, VINCI_IOCTL_BO_USERPTR, payload, Nothing);
@@ -116,14 +130,27 @@ fn userptr(npu: &Npu, file: u32, payload: &mut [u8]) -> Result<(), Errno> {
 /// Copies before and after the driver is locked, for the same reason.
 fn query(npu: &Npu, file: u32, payload: &mut [u8]) -> Result<(), Errno> {
     let a = drm_vinci_dev_query::from_bytes(payload).ok_or(Errno::Inval)?;
-    let mut bounce = Bounce { at: a.data, bytes: [0; 512], read: 0, written: 0 };
+    let mut bounce = Bounce {
+        at: a.data,
+        bytes: [0; 512],
+        read: 0,
+        written: 0,
+    };
     let len = (a.size as usize).min(bounce.bytes.len());
-    if a.data != 0 && user(a.data, len).reader().read_slice(&mut bounce.bytes[..len]).is_ok() {
+    if a.data != 0
+        && user(a.data, len)
+            .reader()
+            .read_slice(&mut bounce.bytes[..len])
+            .is_ok()
+    {
         bounce.read = len;
     }
     npu.with(|driver| driver.ioctl(file, VINCI_IOCTL_DEV_QUERY, payload, &mut bounce))?;
     let answer = &bounce.bytes[..bounce.written];
-    user(a.data, answer.len()).writer().write_slice(answer).map_err(|_| Errno::Fault)
+    user(a.data, answer.len())
+        .writer()
+        .write_slice(answer)
+        .map_err(|_| Errno::Fault)
 }
 
 fn user(at: u64, len: usize) -> UserSlice {
@@ -170,116 +197,6 @@ impl UserCopy for &mut Bounce {
     }
 }
 
-/// What a mapping keeps.
-enum Held {
-    Dma(#[allow(dead_code)] Dma),
-    Hbm(Arc<Npu>, u32),
-    Doorbell,
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        if let Held::Hbm(npu, buffer) = self {
-            let _ = npu.with(|driver| {
-                driver.unexport(*buffer);
-                Ok(())
-            });
-        }
-    }
-}
-
-extern "C" {
-    fn vinci_map_dma(
-        vma: *mut c_void,
-        pdev: *mut c_void,
-        memory: *mut c_void,
-        bus: u64,
-        bytes: u64,
-        offset: u64,
-    ) -> c_int;
-    fn vinci_map_bar(vma: *mut c_void, pdev: *mut c_void, bar: c_uint, offset: u64) -> c_int;
-}
-
-/// Maps `len` bytes at `offset`; `held` is what the mapping keeps.
-///
-/// # Safety
-/// `vma` is being made for a file of this device; see the module.
-#[no_mangle]
-unsafe extern "C" fn vinci_rs_mmap(
-    dev: *const c_void,
-    file: u32,
-    offset: u64,
-    len: u64,
-    vma: *mut c_void,
-    held: *mut *const c_void,
-) -> c_int {
-    // SAFETY: see the module. The caller's own reference is borrowed for as long as it takes to clone it.
-    let (npu, owner) = unsafe { (npu(dev), core::mem::ManuallyDrop::new(Arc::from_raw(dev.cast::<Npu>()))) };
-    let mut mapped = 0;
-    let result = npu.with(|driver| {
-        let raw = core::ptr::from_ref(driver.platform().dev).cast_mut().cast::<c_void>();
-        let hold = match driver.mapped(file, offset, len)? {
-            Mapped::Dma(dma, at) => {
-                let memory = dma.memory();
-                let (cpu, bus, size) = (memory.as_mut_ptr().cast(), memory.dma_address(), memory.len() as u64);
-                // SAFETY: the memory lives as long as the mapping holds it.
-                mapped = unsafe { vinci_map_dma(vma, raw, cpu, bus, size, at) };
-                Held::Dma(dma.clone())
-            }
-            Mapped::Hbm(die, at) => {
-                let start = driver.hbm_start(die);
-                let buffer = driver.hold(file, offset)?;
-                // SAFETY: the buffer object lies in the BAR, and is held.
-                mapped = unsafe { vinci_map_bar(vma, raw, vinci_hw::regs::pci::BAR_HBM.into(), start + at) };
-                Held::Hbm((*owner).clone(), buffer)
-            }
-            Mapped::Doorbell(queue) => {
-                let at = u64::from(queue) * PAGE_SIZE;
-                // SAFETY: the doorbell of a queue lies in the BAR.
-                mapped = unsafe { vinci_map_bar(vma, raw, vinci_hw::regs::pci::BAR_DOORBELLS.into(), at) };
-                Held::Doorbell
-            }
-        };
-        Ok(hold)
-    });
-    match result {
-        Err(e) => -(e as c_int),
-        Ok(hold) if mapped != 0 => {
-            drop(hold);
-            mapped
-        }
-        Ok(hold) => match Arc::new(hold, GFP_KERNEL) {
-            // SAFETY: the caller's place for the answer.
-            Ok(arc) => unsafe {
-                *held = Arc::into_raw(arc).cast();
-                0
-            },
-            Err(_) => -(bindings::ENOMEM as c_int),
-        },
-    }
-}
-
-/// Another mapping keeps the same.
-///
-/// # Safety
-/// `held` is what `vinci_rs_mmap` answered.
-#[no_mangle]
-unsafe extern "C" fn vinci_rs_vma_open(held: *const c_void) {
-    // SAFETY: the mapping that is copied holds a reference.
-    let held = unsafe { core::mem::ManuallyDrop::new(Arc::from_raw(held.cast::<Held>())) };
-    core::mem::forget((*held).clone());
-}
-
-/// A mapping is gone.
-///
-/// # Safety
-/// As above; its reference ends.
-#[no_mangle]
-unsafe extern "C" fn vinci_rs_vma_close(held: *const c_void) {
-    // SAFETY: the mapping's reference.
-    drop(unsafe { Arc::from_raw(held.cast::<Held>()) });
-}
-
 /// Whether there is an event to read: 1, or 0, or a negative errno.
 ///
 /// # Safety
@@ -292,7 +209,14 @@ unsafe extern "C" fn vinci_rs_poll(
     table: *mut bindings::poll_table,
 ) -> c_int {
     // SAFETY: the C side's promises.
-    let (npu, file, table) = unsafe { (npu(dev), File::from_raw_file(file), PollTable::from_raw(table)) };
+    let (npu, file, table) = unsafe {
+        (
+            npu(dev),
+            File::from_raw_file(file),
+            PollTable::from_raw(table),
+        )
+    };
     table.register_wait(file, &npu.bells.of(VECTOR_ADMIN).rung);
-    npu.with(|driver| Ok(driver.has_events(id).into())).unwrap_or_else(|e| -(e as c_int))
+    npu.with(|driver| Ok(driver.has_events(id).into()))
+        .unwrap_or_else(|e| -(e as c_int))
 }

@@ -30,7 +30,10 @@ impl Bells {
         for _ in 0..count {
             bells.push(KBox::pin_init(Bell::new(), GFP_KERNEL)?, GFP_KERNEL)?;
         }
-        Ok(Self { bells, events: AtomicBool::new(false) })
+        Ok(Self {
+            bells,
+            events: AtomicBool::new(false),
+        })
     }
 
     pub(crate) fn count(&self) -> u16 {
@@ -69,16 +72,35 @@ pub(crate) struct Npu {
     /// `None` once the function is gone.
     #[pin]
     driver: Mutex<Option<Driver<Pci>>>,
+    /// The function is going: nobody is let in.
+    gone: AtomicBool,
     pub(crate) bells: Arc<Bells>,
+    /// Dies of the device.
+    pub(crate) dies: u32,
 }
 
 impl Npu {
     pub(crate) fn new(driver: Driver<Pci>, bells: Arc<Bells>) -> Result<Arc<Self>> {
-        Arc::pin_init(pin_init!(Self { driver <- new_mutex!(Some(driver)), bells }), GFP_KERNEL)
+        let dies = driver.die_infos().len() as u32;
+        Arc::pin_init(
+            pin_init!(Self {
+                driver <- new_mutex!(Some(driver)),
+                gone: AtomicBool::new(false),
+                bells,
+                dies,
+            }),
+            GFP_KERNEL,
+        )
     }
 
     /// Does something with the driver; `Errno::NoDev` if the function is gone.
-    pub(crate) fn with<T>(&self, f: impl FnOnce(&mut Driver<Pci>) -> Result<T, Errno>) -> Result<T, Errno> {
+    pub(crate) fn with<T>(
+        &self,
+        f: impl FnOnce(&mut Driver<Pci>) -> Result<T, Errno>,
+    ) -> Result<T, Errno> {
+        if self.gone.load(Ordering::Acquire) {
+            return Err(Errno::NoDev);
+        }
         let mut guard = self.driver.lock();
         let driver = (*guard).as_mut().ok_or(Errno::NoDev)?;
         if self.bells.events.swap(false, Ordering::AcqRel) {
@@ -87,11 +109,16 @@ impl Npu {
         f(driver)
     }
 
-    /// Ends the driver; whoever sleeps wakes up.
+    /// Lets nobody in any more; whoever sleeps wakes up and goes.
+    pub(crate) fn leave(&self) {
+        self.gone.store(true, Ordering::Release);
+        self.bells.bells.iter().for_each(|bell| bell.ring());
+    }
+
+    /// Ends the driver, after [`Npu::leave`].
     pub(crate) fn shut_down(&self) {
         let driver = self.driver.lock().take();
         drop(driver);
-        self.bells.bells.iter().for_each(|bell| bell.ring());
     }
 
     /// `DRM_IOCTL_VINCI_WAIT`
@@ -117,7 +144,11 @@ impl Npu {
     }
 
     /// The oldest event of a file, and how many were lost before it.
-    pub(crate) fn event(&self, file: u32, timeout_ns: i64) -> Result<(drm_vinci_event, u64), Errno> {
+    pub(crate) fn event(
+        &self,
+        file: u32,
+        timeout_ns: i64,
+    ) -> Result<(drm_vinci_event, u64), Errno> {
         let deadline = deadline(timeout_ns);
         loop {
             let bell = self.bells.of(VECTOR_ADMIN);
@@ -136,5 +167,7 @@ impl Npu {
 
 /// `None`: never.
 fn deadline(timeout_ns: i64) -> Option<u64> {
-    u64::try_from(timeout_ns).ok().and_then(|ns| now_ns().checked_add(ns))
+    u64::try_from(timeout_ns)
+        .ok()
+        .and_then(|ns| now_ns().checked_add(ns))
 }

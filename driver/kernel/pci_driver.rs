@@ -2,10 +2,13 @@
 
 //! The PCI function: probe and remove.
 
+use core::ptr::NonNull;
+
 use kernel::{
     device::{self, Bound, Core},
     dma::{Device as _, DmaMask},
-    ffi::{c_int, c_void},
+    error::from_err_ptr,
+    ffi::c_void,
     io::Io,
     irq, pci,
     prelude::*,
@@ -15,17 +18,13 @@ use vinci_core::Driver;
 use vinci_hw::regs::{self, Caps, Reg};
 use vinci_hw::uapi::DRM_VINCI_HOME_KERNEL;
 
+use crate::ffi::{vinci_drm_alloc, vinci_drm_register, vinci_drm_unplug};
 use crate::npu::{Bells, Npu, Vector};
 use crate::platform::Pci;
 
-extern "C" {
-    fn vinci_drm_add(pdev: *mut c_void, npu: *const c_void, out: *mut *mut c_void) -> c_int;
-    fn vinci_drm_remove(drm: *mut c_void);
-}
-
 /// The registered DRM device; removing it lets no further call through.
 struct Drm {
-    drm: *mut c_void,
+    drm: NonNull<c_void>,
     npu: Arc<Npu>,
 }
 
@@ -34,8 +33,9 @@ unsafe impl Send for Drm {}
 
 impl Drop for Drm {
     fn drop(&mut self) {
-        // SAFETY: made by `vinci_drm_add`, ended here. Files that are open stay, and find no device.
-        unsafe { vinci_drm_remove(self.drm) };
+        self.npu.leave();
+        // SAFETY: registered, and ended here. Files that are open stay, and find no device.
+        unsafe { vinci_drm_unplug(self.drm.as_ptr()) };
         self.npu.shut_down();
     }
 }
@@ -44,9 +44,15 @@ pub(crate) struct Vinci;
 
 /// What a bound function owns, in the order in which it goes.
 pub(crate) struct Function<'bound> {
-    _drm: Drm,
+    drm: Drm,
     _irqs: KVec<Pin<KBox<irq::Registration<'bound, Vector>>>>,
     _vectors: Pin<KBox<pci::IrqVectorRegistration<'bound>>>,
+}
+
+impl Function<'_> {
+    pub(crate) fn npu(&self) -> &Npu {
+        &self.drm.npu
+    }
 }
 
 // `pci::Vendor` is a transparent u16 without a public constructor.
@@ -94,8 +100,11 @@ impl pci::Driver for Vinci {
                 // SAFETY: the vectors are pinned, and dropped after the handlers.
                 let all: &'bound pci::IrqVectorRegistration<'bound> =
                     unsafe { &*core::ptr::from_ref(&*vectors) };
-                let handler = Vector { bells: bells.clone(), vector };
-                // SAFETY: the registration is dropped with the function's other data, and not leaked.
+                let handler = Vector {
+                    bells: bells.clone(),
+                    vector,
+                };
+                // SAFETY: the registration is dropped with the function's other data.
                 let registration = unsafe {
                     irq::Registration::new(
                         all.index(vector.into())?.into(),
@@ -107,29 +116,36 @@ impl pci::Driver for Vinci {
                 irqs.push(KBox::try_pin_init(registration, GFP_KERNEL)?, GFP_KERNEL)?;
             }
 
-            // SAFETY: `Drm::drop` ends the driver, and what it holds, while the function is still bound.
-            let (dev, bar) = unsafe {
-                let dev: &device::Device<Bound> = bound.as_ref();
+            // SAFETY: `Drm::drop` ends the driver, and what it holds, while the function is bound.
+            let (pdev, bar) = unsafe {
                 (
-                    &*core::ptr::from_ref(dev),
+                    &*core::ptr::from_ref(bound),
                     core::mem::transmute::<pci::Bar<'_>, pci::Bar<'static>>(bar),
                 )
             };
-            let mut driver = Driver::new(Pci::new(dev, bar, bells.clone())?)
-                .map_err(|e| Error::from_errno(-(e as i32)))?;
-            driver.set_home(DRM_VINCI_HOME_KERNEL, "");
-            let npu = Npu::new(driver, bells)?;
-
-            let mut drm = core::ptr::null_mut();
             let raw = core::ptr::from_ref(bound).cast_mut().cast::<c_void>();
-            // SAFETY: a bound function; the C side keeps the reference to the device that it is given.
+            // SAFETY: a bound function, with which the DRM device goes.
+            let drm = unsafe { vinci_drm_alloc(raw, 1 << caps.queues_log2.min(16)) };
+            let drm = NonNull::new(from_err_ptr(drm)?).ok_or(ENODEV)?;
+            let surroundings = Pci::new(pdev, bar, drm, bells.clone())?;
+            let mut driver =
+                Driver::new(surroundings).map_err(|e| Error::from_errno(-(e as i32)))?;
+            let name = <pci::Device<Bound> as AsRef<device::Device<Bound>>>::as_ref(bound).name();
+            driver.set_home(DRM_VINCI_HOME_KERNEL, name.to_str().unwrap_or(""));
+            let npu = Npu::new(driver, bells)?;
+            // SAFETY: made above; the C side keeps the reference to the device that it is given.
             let added =
-                unsafe { vinci_drm_add(raw, Arc::into_raw(npu.clone()).cast(), &mut drm) };
+                unsafe { vinci_drm_register(drm.as_ptr(), Arc::into_raw(npu.clone()).cast()) };
             if let Err(e) = kernel::error::to_result(added) {
+                npu.leave();
                 npu.shut_down();
                 return Err(e);
             }
-            Ok(Ok::<_, Error>(Function { _drm: Drm { drm, npu }, _irqs: irqs, _vectors: vectors }))
+            Ok(Ok::<_, Error>(Function {
+                drm: Drm { drm, npu },
+                _irqs: irqs,
+                _vectors: vectors,
+            }))
         })
     }
 }

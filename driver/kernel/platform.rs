@@ -7,7 +7,6 @@ use core::ptr::NonNull;
 use kernel::{
     bindings,
     device::{self, Bound},
-    dma::Coherent,
     ffi::c_void,
     io::Io,
     new_mutex, pci,
@@ -16,8 +15,9 @@ use kernel::{
     time::{delay::fsleep, Delta},
 };
 use vinci_core::{DmaMemory, Errno, PinnedMemory, Platform};
-use vinci_hw::regs::{queue_vector, Reg, VECTOR_ADMIN};
+use vinci_hw::regs::{queue_vector, Reg, PAGE_SIZE, VECTOR_ADMIN};
 
+use crate::ffi::{self, Segment};
 use crate::npu::Bells;
 
 /// ns of the monotonic clock.
@@ -26,51 +26,141 @@ pub(crate) fn now_ns() -> u64 {
     unsafe { bindings::ktime_get() as u64 }
 }
 
-/// Memory that the device reaches, shared with those who mapped it.
-#[derive(Clone)]
-pub(crate) struct Dma(Arc<Coherent<[u8]>>);
-
-impl Dma {
-    pub(crate) fn memory(&self) -> &Coherent<[u8]> {
-        &self.0
+/// What a C function answered: an object, or an error in its place.
+fn checked(p: *mut c_void) -> Result<NonNull<c_void>, Errno> {
+    // SAFETY: no requirements.
+    if unsafe { bindings::IS_ERR(p) } {
+        // SAFETY: no requirements.
+        let code = unsafe { bindings::PTR_ERR(p) } as i32;
+        return Err(Errno::from_raw(-code).unwrap_or(Errno::Fault));
     }
+    NonNull::new(p).ok_or(Errno::NoMem)
+}
+
+pub(crate) fn raw(dev: &device::Device<Bound>) -> *mut c_void {
+    core::ptr::from_ref(dev).cast_mut().cast()
+}
+
+/// A reference to pages of the host.
+pub(crate) struct Pages(NonNull<c_void>);
+
+// SAFETY: pages belong to nobody's context, and their references are counted atomically.
+unsafe impl Send for Pages {}
+
+impl Pages {
+    fn alloc(bytes: u64, together: bool) -> Result<Self, Errno> {
+        // SAFETY: no requirements.
+        checked(unsafe { ffi::vinci_pages_alloc(bytes, together) }).map(Self)
+    }
+
+    /// Another reference, for C to give back.
+    pub(crate) fn share(&self) -> *mut c_void {
+        // SAFETY: `self` is a reference.
+        unsafe { ffi::vinci_pages_get(self.0.as_ptr()) };
+        self.0.as_ptr()
+    }
+}
+
+impl Drop for Pages {
+    fn drop(&mut self) {
+        // SAFETY: the reference that this was.
+        unsafe { ffi::vinci_pages_put(self.0.as_ptr()) };
+    }
+}
+
+/// Memory mapped for the device: what lies where on the bus.
+struct Mapping {
+    sg: NonNull<c_void>,
+    /// Bus address and bytes.
+    segments: KVVec<(u64, u64)>,
+    /// Where each begins in the memory.
+    starts: KVVec<u64>,
+}
+
+// SAFETY: nothing of it belongs to a context.
+unsafe impl Send for Mapping {}
+
+impl Mapping {
+    /// Owns what a C function answered.
+    fn new(sg: *mut c_void) -> Result<Self, Errno> {
+        let sg = checked(sg)?;
+        let mut mapping = Self {
+            sg,
+            segments: KVVec::new(),
+            starts: KVVec::new(),
+        };
+        // SAFETY: a living object.
+        let count = unsafe { ffi::vinci_sg_count(sg.as_ptr()) } as usize;
+        let empty = Segment { bus: 0, bytes: 0 };
+        let no_memory = |_| Errno::NoMem;
+        let mut list = KVVec::from_elem(empty, count, GFP_KERNEL).map_err(no_memory)?;
+        // SAFETY: it has `count` segments.
+        unsafe { ffi::vinci_sg_fill(sg.as_ptr(), list.as_mut_ptr()) };
+        let mut at = 0;
+        let (segments, starts) = (&mut mapping.segments, &mut mapping.starts);
+        segments.reserve(count, GFP_KERNEL).map_err(no_memory)?;
+        starts.reserve(count, GFP_KERNEL).map_err(no_memory)?;
+        for s in list {
+            // Pieces that lie together are one for the device's tables too.
+            match segments.last_mut() {
+                Some((bus, bytes)) if *bus + *bytes == s.bus => *bytes += s.bytes,
+                _ => {
+                    let end = (s.bus, s.bytes);
+                    segments.push(end, GFP_KERNEL).map_err(no_memory)?;
+                    starts.push(at, GFP_KERNEL).map_err(no_memory)?;
+                }
+            }
+            at += s.bytes;
+        }
+        Ok(mapping)
+    }
+
+    fn piece(&self, offset: u64) -> Option<(u64, u64)> {
+        let i = self
+            .starts
+            .partition_point(|&start| start <= offset)
+            .checked_sub(1)?;
+        let ((bus, bytes), into) = (*self.segments.get(i)?, offset - self.starts[i]);
+        (into < bytes).then(|| (bus + into, bytes - into))
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        // SAFETY: owned since `new`.
+        unsafe { ffi::vinci_sg_free(self.sg.as_ptr()) };
+    }
+}
+
+/// Host memory that the device reaches. Whoever maps it keeps the pages, not their place on the
+/// bus.
+pub(crate) struct Dma {
+    mapping: Mapping,
+    pub(crate) pages: Pages,
+    bytes: u64,
 }
 
 impl DmaMemory for Dma {
     fn bus(&self) -> u64 {
-        self.0.dma_address()
+        self.mapping.segments[0].0
     }
 
     fn ptr(&self) -> NonNull<u8> {
-        // SAFETY: memory has an address.
-        unsafe { NonNull::new_unchecked(self.0.as_mut_ptr().cast()) }
+        // SAFETY: pages of the kernel have addresses.
+        unsafe { NonNull::new_unchecked(ffi::vinci_pages_address(self.pages.0.as_ptr()).cast()) }
     }
 
     fn len(&self) -> u64 {
-        self.0.len() as u64
+        self.bytes
+    }
+
+    fn piece(&self, offset: u64) -> Option<(u64, u64)> {
+        self.mapping.piece(offset)
     }
 }
 
-extern "C" {
-    fn vinci_pin(
-        dev: *mut c_void,
-        addr: u64,
-        bytes: u64,
-        readonly: bool,
-        segments: *mut u32,
-    ) -> *mut c_void;
-    fn vinci_pin_segment(pinned: *mut c_void, index: u32, addr: *mut u64, bytes: *mut u64);
-    fn vinci_unpin(pinned: *mut c_void);
-}
-
-/// Pages of a process, pinned and mapped for the device.
-pub(crate) struct Pinned {
-    pages: *mut c_void,
-    segments: KVVec<(u64, u64)>,
-}
-
-// SAFETY: pinned pages belong to nobody's context.
-unsafe impl Send for Pinned {}
+/// Pages of a process, or of another driver, mapped for the device.
+pub(crate) struct Pinned(Mapping);
 
 impl Pinned {
     /// Pins pages of the calling process.
@@ -80,58 +170,92 @@ impl Pinned {
         bytes: u64,
         readonly: bool,
     ) -> Result<Self, Errno> {
-        let raw = core::ptr::from_ref(dev).cast_mut().cast::<c_void>();
-        let mut count = 0;
         // SAFETY: a bound device; the C side checks the range.
-        let pages = unsafe { vinci_pin(raw, addr, bytes, readonly, &mut count) };
-        // SAFETY: `vinci_pin` answers an object or an ERR_PTR, never NULL.
-        if unsafe { bindings::IS_ERR(pages) } {
-            // SAFETY: as above.
-            let code = unsafe { bindings::PTR_ERR(pages) } as i32;
-            return Err(if code == -(bindings::ENOMEM as i32) { Errno::NoMem } else { Errno::Fault });
-        }
-        let mut pinned = Self { pages, segments: KVVec::new() };
-        for index in 0..count {
-            let (mut at, mut len) = (0, 0);
-            // SAFETY: the object has `count` segments.
-            unsafe { vinci_pin_segment(pages, index, &mut at, &mut len) };
-            pinned.segments.push((at, len), GFP_KERNEL).map_err(|_| Errno::NoMem)?;
-        }
-        Ok(pinned)
+        Mapping::new(unsafe { ffi::vinci_pin(raw(dev), addr, bytes, readonly) }).map(Self)
+    }
+
+    /// Memory of another driver.
+    pub(crate) fn foreign(sg: *mut c_void) -> Result<Self, Errno> {
+        Mapping::new(sg).map(Self)
     }
 }
 
 impl PinnedMemory for Pinned {
     fn segments(&self) -> &[(u64, u64)] {
-        &self.segments
+        &self.0.segments
     }
-}
 
-impl Drop for Pinned {
-    fn drop(&mut self) {
-        // SAFETY: made by `vinci_pin`, ended here.
-        unsafe { vinci_unpin(self.pages) };
+    fn piece(&self, offset: u64) -> Option<(u64, u64)> {
+        self.0.piece(offset)
     }
 }
 
 /// The driver's surroundings: one bound PCI function.
 ///
-/// The references live as long as the function is bound; `npu::Npu::shut_down` ends this object before that.
+/// The references live as long as the function is bound; `npu::Npu::shut_down` ends this object
+/// before that.
 pub(crate) struct Pci {
     pub(crate) dev: &'static device::Device<Bound>,
-    pub(crate) registers: pci::Bar<'static>,
-    pub(crate) bells: Arc<Bells>,
-    /// Pages that were pinned before the driver's lock was taken: a fault under it could not be served.
+    registers: pci::Bar<'static>,
+    doorbells: pci::Bar<'static>,
+    /// Of the BAR: its physical address and bytes.
+    pub(crate) hbm: (u64, u64),
+    pub(crate) doorbells_start: u64,
+    drm: NonNull<c_void>,
+    bells: Arc<Bells>,
+    /// Pages that were pinned before the driver's lock was taken: a fault under it could not be
+    /// served.
     pub(crate) prepared: Pin<KBox<Mutex<Option<Result<Pinned, Errno>>>>>,
 }
 
+// SAFETY: the DRM device may be used from any context.
+unsafe impl Send for Pci {}
+
 impl Pci {
     pub(crate) fn new(
-        dev: &'static device::Device<Bound>,
+        pdev: &'static pci::Device<Bound>,
         registers: pci::Bar<'static>,
+        drm: NonNull<c_void>,
         bells: Arc<Bells>,
     ) -> Result<Self> {
-        Ok(Self { dev, registers, bells, prepared: KBox::pin_init(new_mutex!(None), GFP_KERNEL)? })
+        use vinci_hw::regs::pci::{BAR_DOORBELLS, BAR_HBM};
+        let bar = |bar: u8| -> Result<(u64, u64)> {
+            Ok((
+                pdev.resource_start(bar.into())?,
+                pdev.resource_len(bar.into())?,
+            ))
+        };
+        Ok(Self {
+            dev: pdev.as_ref(),
+            registers,
+            doorbells: pdev.iomap_region(BAR_DOORBELLS.into(), c"vinci doorbells")?,
+            hbm: bar(BAR_HBM)?,
+            doorbells_start: bar(BAR_DOORBELLS)?.0,
+            drm,
+            bells,
+            prepared: KBox::pin_init(new_mutex!(None), GFP_KERNEL)?,
+        })
+    }
+
+    /// How often the doorbell of a queue changed hands.
+    pub(crate) fn doorbell_generation(&self, queue: u32) -> u32 {
+        // SAFETY: the DRM device lives as long as the function is bound; `queue` is one of its.
+        unsafe { ffi::vinci_doorbell_generation(self.drm.as_ptr(), queue) }
+    }
+
+    fn alloc_pages(&self, bytes: u64, together: bool) -> Result<Dma, Errno> {
+        let pages = Pages::alloc(bytes, together)?;
+        // SAFETY: a bound device and living pages.
+        let mapping =
+            Mapping::new(unsafe { ffi::vinci_pages_map(raw(self.dev), pages.0.as_ptr()) })?;
+        if together && mapping.segments.len() != 1 {
+            return Err(Errno::NoMem);
+        }
+        Ok(Dma {
+            mapping,
+            pages,
+            bytes,
+        })
     }
 }
 
@@ -150,9 +274,11 @@ impl Platform for Pci {
     }
 
     fn alloc(&self, bytes: u64) -> Result<Dma, Errno> {
-        let len = usize::try_from(bytes).map_err(|_| Errno::NoMem)?;
-        let memory = Coherent::zeroed_slice(self.dev, len, GFP_KERNEL).map_err(|_| Errno::NoMem)?;
-        Arc::new(memory, GFP_KERNEL).map(Dma).map_err(|_| Errno::NoMem)
+        self.alloc_pages(bytes.next_multiple_of(PAGE_SIZE).next_power_of_two(), true)
+    }
+
+    fn alloc_pieces(&self, bytes: u64) -> Result<Dma, Errno> {
+        self.alloc_pages(bytes, false)
     }
 
     fn pin(&self, _: u64, _: u64, _: bool) -> Result<Pinned, Errno> {
@@ -168,10 +294,22 @@ impl Platform for Pci {
     }
 
     fn wake_queue(&self, queue: u32) {
-        self.bells.of(queue_vector(queue, self.bells.count())).ring();
+        self.bells
+            .of(queue_vector(queue, self.bells.count()))
+            .ring();
     }
 
     fn wake_file(&self, _file: u32) {
         self.bells.of(VECTOR_ADMIN).ring();
+    }
+
+    fn tail(&self, queue: u32) -> Option<u64> {
+        let at = queue as usize * PAGE_SIZE as usize;
+        self.doorbells.try_read64(at).ok()
+    }
+
+    fn queue_freed(&self, queue: u32, doorbell: u64) {
+        // SAFETY: the DRM device lives as long as the function is bound; `queue` is one of its.
+        unsafe { ffi::vinci_doorbell_revoke(self.drm.as_ptr(), queue, doorbell) };
     }
 }

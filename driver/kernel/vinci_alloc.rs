@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
 
-//! What driver/core uses of Rust's `alloc` crate, over the kernel's allocator: it is compiled against this crate
-//! under that name. Vectors grow where the caller asked for room before, and nowhere else.
+//! What driver/core uses of Rust's `alloc` crate, over the kernel's allocator: it is compiled
+//! against this crate under that name. Vectors grow where the caller asked for room before, and
+//! nowhere else.
 #![no_std]
 
 pub mod vec {
@@ -10,7 +11,7 @@ pub mod vec {
     use core::ops::{Deref, DerefMut};
 
     use kernel::alloc::AllocError;
-    use kernel::alloc::{KVVec, flags::GFP_KERNEL};
+    use kernel::alloc::{flags::GFP_KERNEL, KVVec};
 
     /// A contiguous growable array.
     pub struct Vec<T>(KVVec<T>);
@@ -36,7 +37,10 @@ pub mod vec {
         /// # Panics
         /// If there is none, which is a defect of the caller.
         pub fn push(&mut self, value: T) {
-            assert!(self.0.push_within_capacity(value).is_ok(), "push without room");
+            assert!(
+                self.0.push_within_capacity(value).is_ok(),
+                "push without room"
+            );
         }
 
         /// Takes the last element.
@@ -114,7 +118,11 @@ pub mod collections {
     impl<T> VecDeque<T> {
         /// An empty one, which has no memory.
         pub const fn new() -> Self {
-            Self { ring: Vec::new(), head: 0, len: 0 }
+            Self {
+                ring: Vec::new(),
+                head: 0,
+                len: 0,
+            }
         }
 
         /// Elements.
@@ -166,7 +174,11 @@ pub mod collections {
 
         /// Takes the first element.
         pub fn pop_front(&mut self) -> Option<T> {
-            if self.len == 0 { None } else { self.take_first() }
+            if self.len == 0 {
+                None
+            } else {
+                self.take_first()
+            }
         }
 
         /// Keeps what `keep` wants, in its order.

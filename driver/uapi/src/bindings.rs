@@ -56,7 +56,7 @@ pub const DRM_VINCI_QUERY_DIE: drm_vinci_query_topic = 1;
 pub const DRM_VINCI_QUERY_KERNEL: drm_vinci_query_topic = 2;
 #[doc = " @DRM_VINCI_QUERY_CLOCK: struct drm_vinci_clock_info of die @index"]
 pub const DRM_VINCI_QUERY_CLOCK: drm_vinci_query_topic = 3;
-#[doc = " @DRM_VINCI_QUERY_PROCESS: struct drm_vinci_process_info of open file @index on the device"]
+#[doc = " @DRM_VINCI_QUERY_PROCESS: struct drm_vinci_process_info of open file @index"]
 pub const DRM_VINCI_QUERY_PROCESS: drm_vinci_query_topic = 4;
 #[doc = " enum drm_vinci_query_topic - what DRM_IOCTL_VINCI_DEV_QUERY reports"]
 pub type drm_vinci_query_topic = ::core::ffi::c_uint;
@@ -326,13 +326,13 @@ pub const DRM_VINCI_OP_EVENT_RECORD: drm_vinci_opcode = 4;
 pub const DRM_VINCI_OP_EVENT_WAIT: drm_vinci_opcode = 5;
 #[doc = " @DRM_VINCI_OP_NOTIFY_RECORD: set the word to 1; &drm_vinci_sqe.sync"]
 pub const DRM_VINCI_OP_NOTIFY_RECORD: drm_vinci_opcode = 6;
-#[doc = " @DRM_VINCI_OP_NOTIFY_WAIT: wait until the word is 1, then clear it; &drm_vinci_sqe.sync"]
+#[doc = " @DRM_VINCI_OP_NOTIFY_WAIT: wait for 1 in the word, then clear it; &drm_vinci_sqe.sync"]
 pub const DRM_VINCI_OP_NOTIFY_WAIT: drm_vinci_opcode = 7;
 #[doc = " @DRM_VINCI_OP_WRITE_VALUE: store a 64-bit value; &drm_vinci_sqe.sync"]
 pub const DRM_VINCI_OP_WRITE_VALUE: drm_vinci_opcode = 8;
 #[doc = " @DRM_VINCI_OP_WAIT_VALUE: wait until a comparison holds; &drm_vinci_sqe.sync"]
 pub const DRM_VINCI_OP_WAIT_VALUE: drm_vinci_opcode = 9;
-#[doc = " @DRM_VINCI_OP_HOST_CALL: tell the host and wait for DRM_IOCTL_VINCI_QUEUE_RESUME; &drm_vinci_sqe.call"]
+#[doc = " @DRM_VINCI_OP_HOST_CALL: tell the host and wait for DRM_IOCTL_VINCI_QUEUE_RESUME;\n &drm_vinci_sqe.call"]
 pub const DRM_VINCI_OP_HOST_CALL: drm_vinci_opcode = 10;
 #[doc = " enum drm_vinci_opcode - what a queue entry asks for"]
 pub type drm_vinci_opcode = ::core::ffi::c_uint;
@@ -455,7 +455,7 @@ pub struct drm_vinci_queue_doorbell {
 pub const DRM_VINCI_QUEUE_RUNNING: drm_vinci_queue_state = 0;
 #[doc = " @DRM_VINCI_QUEUE_FAULTED: stopped by a fault; the fence no longer moves"]
 pub const DRM_VINCI_QUEUE_FAULTED: drm_vinci_queue_state = 1;
-#[doc = " @DRM_VINCI_QUEUE_LOST: a die or function reset took it"]
+#[doc = " @DRM_VINCI_QUEUE_LOST: a reset or the watchdog took it"]
 pub const DRM_VINCI_QUEUE_LOST: drm_vinci_queue_state = 2;
 #[doc = " enum drm_vinci_queue_state"]
 pub type drm_vinci_queue_state = ::core::ffi::c_uint;
@@ -470,7 +470,7 @@ pub struct drm_vinci_queue_fence {
     pub pad0: __u32,
     #[doc = " @model_ns: the die's model clock at the last completion"]
     pub model_ns: __u64,
-    #[doc = " @wait_for: lowest fence value that somebody sleeps for; ~0: nobody. Driver and device only."]
+    #[doc = " @wait_for: lowest fence value that somebody sleeps for, or ~0; not for the user"]
     pub wait_for: __u64,
     pub pad1: [__u64; 4usize],
 }
@@ -606,7 +606,7 @@ pub struct drm_vinci_wait {
 pub const DRM_VINCI_EVENT_FAULT: drm_vinci_event_type = 1;
 #[doc = " @DRM_VINCI_EVENT_HOST_CALL: @queue_id, @entry and @cookie are valid"]
 pub const DRM_VINCI_EVENT_HOST_CALL: drm_vinci_event_type = 2;
-#[doc = " @DRM_VINCI_EVENT_RESET: a die (@queue_id is its number) or the function (~0) was reset"]
+#[doc = " @DRM_VINCI_EVENT_RESET: die number @queue_id or the function (~0) was reset"]
 pub const DRM_VINCI_EVENT_RESET: drm_vinci_event_type = 3;
 #[doc = " @DRM_VINCI_EVENT_RAS: corrected or uncorrected error; @fault describes it"]
 pub const DRM_VINCI_EVENT_RAS: drm_vinci_event_type = 4;
@@ -679,7 +679,7 @@ pub const DRM_VINCI_RESET_DIE: drm_vinci_reset_scope = 0;
 pub const DRM_VINCI_RESET_FUNCTION: drm_vinci_reset_scope = 1;
 #[doc = " enum drm_vinci_reset_scope"]
 pub type drm_vinci_reset_scope = ::core::ffi::c_uint;
-#[doc = " struct drm_vinci_reset - reset a die or the function; all their queues become LOST"]
+#[doc = " struct drm_vinci_reset - reset a die or the function; all their queues become LOST\n\n -EPERM without the right to."]
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
 pub struct drm_vinci_reset {

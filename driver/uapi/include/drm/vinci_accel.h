@@ -59,7 +59,7 @@ enum drm_vinci_query_topic {
 	DRM_VINCI_QUERY_KERNEL = 2,
 	/** @DRM_VINCI_QUERY_CLOCK: struct drm_vinci_clock_info of die @index */
 	DRM_VINCI_QUERY_CLOCK = 3,
-	/** @DRM_VINCI_QUERY_PROCESS: struct drm_vinci_process_info of open file @index on the device */
+	/** @DRM_VINCI_QUERY_PROCESS: struct drm_vinci_process_info of open file @index */
 	DRM_VINCI_QUERY_PROCESS = 4,
 };
 
@@ -353,13 +353,16 @@ enum drm_vinci_opcode {
 	DRM_VINCI_OP_EVENT_WAIT = 5,
 	/** @DRM_VINCI_OP_NOTIFY_RECORD: set the word to 1; &drm_vinci_sqe.sync */
 	DRM_VINCI_OP_NOTIFY_RECORD = 6,
-	/** @DRM_VINCI_OP_NOTIFY_WAIT: wait until the word is 1, then clear it; &drm_vinci_sqe.sync */
+	/** @DRM_VINCI_OP_NOTIFY_WAIT: wait for 1 in the word, then clear it; &drm_vinci_sqe.sync */
 	DRM_VINCI_OP_NOTIFY_WAIT = 7,
 	/** @DRM_VINCI_OP_WRITE_VALUE: store a 64-bit value; &drm_vinci_sqe.sync */
 	DRM_VINCI_OP_WRITE_VALUE = 8,
 	/** @DRM_VINCI_OP_WAIT_VALUE: wait until a comparison holds; &drm_vinci_sqe.sync */
 	DRM_VINCI_OP_WAIT_VALUE = 9,
-	/** @DRM_VINCI_OP_HOST_CALL: tell the host and wait for DRM_IOCTL_VINCI_QUEUE_RESUME; &drm_vinci_sqe.call */
+	/**
+	 * @DRM_VINCI_OP_HOST_CALL: tell the host and wait for DRM_IOCTL_VINCI_QUEUE_RESUME;
+	 * &drm_vinci_sqe.call
+	 */
 	DRM_VINCI_OP_HOST_CALL = 10,
 };
 
@@ -482,7 +485,7 @@ enum drm_vinci_queue_state {
 	DRM_VINCI_QUEUE_RUNNING = 0,
 	/** @DRM_VINCI_QUEUE_FAULTED: stopped by a fault; the fence no longer moves */
 	DRM_VINCI_QUEUE_FAULTED = 1,
-	/** @DRM_VINCI_QUEUE_LOST: a die or function reset took it */
+	/** @DRM_VINCI_QUEUE_LOST: a reset or the watchdog took it */
 	DRM_VINCI_QUEUE_LOST = 2,
 };
 
@@ -500,7 +503,7 @@ struct drm_vinci_queue_fence {
 	__u32 pad0;
 	/** @model_ns: the die's model clock at the last completion */
 	__u64 model_ns;
-	/** @wait_for: lowest fence value that somebody sleeps for; ~0: nobody. Driver and device only. */
+	/** @wait_for: lowest fence value that somebody sleeps for, or ~0; not for the user */
 	__u64 wait_for;
 	__u64 pad1[4];
 };
@@ -649,7 +652,7 @@ enum drm_vinci_event_type {
 	DRM_VINCI_EVENT_FAULT = 1,
 	/** @DRM_VINCI_EVENT_HOST_CALL: @queue_id, @entry and @cookie are valid */
 	DRM_VINCI_EVENT_HOST_CALL = 2,
-	/** @DRM_VINCI_EVENT_RESET: a die (@queue_id is its number) or the function (~0) was reset */
+	/** @DRM_VINCI_EVENT_RESET: die number @queue_id or the function (~0) was reset */
 	DRM_VINCI_EVENT_RESET = 3,
 	/** @DRM_VINCI_EVENT_RAS: corrected or uncorrected error; @fault describes it */
 	DRM_VINCI_EVENT_RAS = 4,
@@ -725,7 +728,11 @@ enum drm_vinci_reset_scope {
 	DRM_VINCI_RESET_FUNCTION = 1,
 };
 
-/** struct drm_vinci_reset - reset a die or the function; all their queues become LOST */
+/**
+ * struct drm_vinci_reset - reset a die or the function; all their queues become LOST
+ *
+ * -EPERM without the right to.
+ */
 struct drm_vinci_reset {
 	/** @scope: an enum drm_vinci_reset_scope */
 	__u32 scope;
@@ -759,26 +766,46 @@ struct drm_vinci_inject {
 	__u64 address;
 };
 
-#define DRM_IOCTL_VINCI_DEV_QUERY	DRM_IOWR(DRM_COMMAND_BASE + DRM_VINCI_DEV_QUERY, struct drm_vinci_dev_query)
-#define DRM_IOCTL_VINCI_VM_CREATE	DRM_IOWR(DRM_COMMAND_BASE + DRM_VINCI_VM_CREATE, struct drm_vinci_vm_create)
-#define DRM_IOCTL_VINCI_VM_DESTROY	DRM_IOW(DRM_COMMAND_BASE + DRM_VINCI_VM_DESTROY, struct drm_vinci_vm_destroy)
-#define DRM_IOCTL_VINCI_VM_MAP		DRM_IOW(DRM_COMMAND_BASE + DRM_VINCI_VM_MAP, struct drm_vinci_vm_map)
-#define DRM_IOCTL_VINCI_VM_UNMAP	DRM_IOW(DRM_COMMAND_BASE + DRM_VINCI_VM_UNMAP, struct drm_vinci_vm_unmap)
-#define DRM_IOCTL_VINCI_VM_PEER		DRM_IOW(DRM_COMMAND_BASE + DRM_VINCI_VM_PEER, struct drm_vinci_vm_peer)
-#define DRM_IOCTL_VINCI_BO_CREATE	DRM_IOWR(DRM_COMMAND_BASE + DRM_VINCI_BO_CREATE, struct drm_vinci_bo_create)
-#define DRM_IOCTL_VINCI_BO_USERPTR	DRM_IOWR(DRM_COMMAND_BASE + DRM_VINCI_BO_USERPTR, struct drm_vinci_bo_userptr)
-#define DRM_IOCTL_VINCI_BO_INFO		DRM_IOWR(DRM_COMMAND_BASE + DRM_VINCI_BO_INFO, struct drm_vinci_bo_info)
-#define DRM_IOCTL_VINCI_QUEUE_CREATE	DRM_IOWR(DRM_COMMAND_BASE + DRM_VINCI_QUEUE_CREATE, struct drm_vinci_queue_create)
-#define DRM_IOCTL_VINCI_QUEUE_DESTROY	DRM_IOW(DRM_COMMAND_BASE + DRM_VINCI_QUEUE_DESTROY, struct drm_vinci_queue_id)
-#define DRM_IOCTL_VINCI_QUEUE_RESET	DRM_IOWR(DRM_COMMAND_BASE + DRM_VINCI_QUEUE_RESET, struct drm_vinci_queue_reset)
-#define DRM_IOCTL_VINCI_QUEUE_KICK	DRM_IOW(DRM_COMMAND_BASE + DRM_VINCI_QUEUE_KICK, struct drm_vinci_queue_id)
-#define DRM_IOCTL_VINCI_QUEUE_RESUME	DRM_IOW(DRM_COMMAND_BASE + DRM_VINCI_QUEUE_RESUME, struct drm_vinci_queue_resume)
-#define DRM_IOCTL_VINCI_QUEUE_QUERY	DRM_IOWR(DRM_COMMAND_BASE + DRM_VINCI_QUEUE_QUERY, struct drm_vinci_queue_query)
-#define DRM_IOCTL_VINCI_WAIT		DRM_IOW(DRM_COMMAND_BASE + DRM_VINCI_WAIT, struct drm_vinci_wait)
-#define DRM_IOCTL_VINCI_EVENT_READ	DRM_IOWR(DRM_COMMAND_BASE + DRM_VINCI_EVENT_READ, struct drm_vinci_event_read)
-#define DRM_IOCTL_VINCI_TELEMETRY	DRM_IOWR(DRM_COMMAND_BASE + DRM_VINCI_TELEMETRY, struct drm_vinci_telemetry)
-#define DRM_IOCTL_VINCI_RESET		DRM_IOW(DRM_COMMAND_BASE + DRM_VINCI_RESET, struct drm_vinci_reset)
-#define DRM_IOCTL_VINCI_INJECT		DRM_IOW(DRM_COMMAND_BASE + DRM_VINCI_INJECT, struct drm_vinci_inject)
+#define DRM_IOCTL_VINCI_DEV_QUERY \
+	DRM_IOWR(DRM_COMMAND_BASE + DRM_VINCI_DEV_QUERY, struct drm_vinci_dev_query)
+#define DRM_IOCTL_VINCI_VM_CREATE \
+	DRM_IOWR(DRM_COMMAND_BASE + DRM_VINCI_VM_CREATE, struct drm_vinci_vm_create)
+#define DRM_IOCTL_VINCI_VM_DESTROY \
+	DRM_IOW(DRM_COMMAND_BASE + DRM_VINCI_VM_DESTROY, struct drm_vinci_vm_destroy)
+#define DRM_IOCTL_VINCI_VM_MAP \
+	DRM_IOW(DRM_COMMAND_BASE + DRM_VINCI_VM_MAP, struct drm_vinci_vm_map)
+#define DRM_IOCTL_VINCI_VM_UNMAP \
+	DRM_IOW(DRM_COMMAND_BASE + DRM_VINCI_VM_UNMAP, struct drm_vinci_vm_unmap)
+#define DRM_IOCTL_VINCI_VM_PEER \
+	DRM_IOW(DRM_COMMAND_BASE + DRM_VINCI_VM_PEER, struct drm_vinci_vm_peer)
+#define DRM_IOCTL_VINCI_BO_CREATE \
+	DRM_IOWR(DRM_COMMAND_BASE + DRM_VINCI_BO_CREATE, struct drm_vinci_bo_create)
+#define DRM_IOCTL_VINCI_BO_USERPTR \
+	DRM_IOWR(DRM_COMMAND_BASE + DRM_VINCI_BO_USERPTR, struct drm_vinci_bo_userptr)
+#define DRM_IOCTL_VINCI_BO_INFO \
+	DRM_IOWR(DRM_COMMAND_BASE + DRM_VINCI_BO_INFO, struct drm_vinci_bo_info)
+#define DRM_IOCTL_VINCI_QUEUE_CREATE \
+	DRM_IOWR(DRM_COMMAND_BASE + DRM_VINCI_QUEUE_CREATE, struct drm_vinci_queue_create)
+#define DRM_IOCTL_VINCI_QUEUE_DESTROY \
+	DRM_IOW(DRM_COMMAND_BASE + DRM_VINCI_QUEUE_DESTROY, struct drm_vinci_queue_id)
+#define DRM_IOCTL_VINCI_QUEUE_RESET \
+	DRM_IOWR(DRM_COMMAND_BASE + DRM_VINCI_QUEUE_RESET, struct drm_vinci_queue_reset)
+#define DRM_IOCTL_VINCI_QUEUE_KICK \
+	DRM_IOW(DRM_COMMAND_BASE + DRM_VINCI_QUEUE_KICK, struct drm_vinci_queue_id)
+#define DRM_IOCTL_VINCI_QUEUE_RESUME \
+	DRM_IOW(DRM_COMMAND_BASE + DRM_VINCI_QUEUE_RESUME, struct drm_vinci_queue_resume)
+#define DRM_IOCTL_VINCI_QUEUE_QUERY \
+	DRM_IOWR(DRM_COMMAND_BASE + DRM_VINCI_QUEUE_QUERY, struct drm_vinci_queue_query)
+#define DRM_IOCTL_VINCI_WAIT \
+	DRM_IOW(DRM_COMMAND_BASE + DRM_VINCI_WAIT, struct drm_vinci_wait)
+#define DRM_IOCTL_VINCI_EVENT_READ \
+	DRM_IOWR(DRM_COMMAND_BASE + DRM_VINCI_EVENT_READ, struct drm_vinci_event_read)
+#define DRM_IOCTL_VINCI_TELEMETRY \
+	DRM_IOWR(DRM_COMMAND_BASE + DRM_VINCI_TELEMETRY, struct drm_vinci_telemetry)
+#define DRM_IOCTL_VINCI_RESET \
+	DRM_IOW(DRM_COMMAND_BASE + DRM_VINCI_RESET, struct drm_vinci_reset)
+#define DRM_IOCTL_VINCI_INJECT \
+	DRM_IOW(DRM_COMMAND_BASE + DRM_VINCI_INJECT, struct drm_vinci_inject)
 
 #if defined(__cplusplus)
 }
