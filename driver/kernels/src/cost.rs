@@ -52,3 +52,40 @@ pub fn matmul(args: &ArgsView<'_>) -> Result<Work, ArgsError> {
     work.vector_ops = 0;
     Ok(work)
 }
+
+/// As many elements are moved as the first tensor has, whatever the size of the others.
+pub fn into_first(args: &ArgsView<'_>) -> Result<Work, ArgsError> {
+    moved(&args.tensor(0)?)
+}
+
+/// As many elements are moved as the third tensor has, whatever the size of the others.
+pub fn from_third(args: &ArgsView<'_>) -> Result<Work, ArgsError> {
+    moved(&args.tensor(2)?)
+}
+
+fn moved(t: &TensorArg) -> Result<Work, ArgsError> {
+    let bytes = bytes(t);
+    Ok(Work { vector_ops: elements(t), bytes_read: bytes, bytes_written: bytes, ..Work::default() })
+}
+
+/// Tensors out `[B, H, G, S, E]`, then q `[B, H, G, S, D]`, k `[B, H, T, D]` among others: two products.
+pub fn attention(args: &ArgsView<'_>) -> Result<Work, ArgsError> {
+    let mut work = streaming(args, 1, 1)?;
+    let out = args.tensor(0)?;
+    let keys = (1..args.tensor_count()).filter_map(|i| args.tensor(i).ok()).find(|t| t.rank == 4);
+    let t = keys.and_then(|k| k.dims().get(2).map(|d| d.unsigned_abs())).unwrap_or(0);
+    work.cube_flops = elements(&out).saturating_mul(t).saturating_mul(4);
+    work.cube_element = 2;
+    let width = out.dims().last().map_or(1, |d| d.unsigned_abs().max(1));
+    work.vector_ops = (elements(&out) / width).saturating_mul(t).saturating_mul(8);
+    Ok(work)
+}
+
+/// Tensors x `[.., m, n]` and others.
+pub fn triangular_solve(args: &ArgsView<'_>) -> Result<Work, ArgsError> {
+    let mut work = streaming(args, 1, 1)?;
+    let x = args.tensor(0)?;
+    let m = x.dims().iter().rev().nth(1).map_or(1, |d| d.unsigned_abs());
+    work.vector_ops = elements(&x).saturating_mul(m);
+    Ok(work)
+}

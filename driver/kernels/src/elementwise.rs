@@ -135,3 +135,14 @@ pub fn rsub_scalar(ctx: &Ctx<'_>, args: &ArgsView<'_>) -> Result<(), KernelFault
     });
     Ok(())
 }
+
+/// Tensors out, a; attributes compute type, scalar as float and as integer: the function of the scalar and a.
+pub fn scalar_binary<O: Binary>(ctx: &Ctx<'_>, args: &ArgsView<'_>) -> Result<(), KernelFault> {
+    let out = Tensor::output(ctx, args, 0)?;
+    let a = Tensor::input(ctx, args, 1)?.same_dims(&out, 1)?;
+    with_lane!(kind::<O>(args.attr_dtype(0)?), L => {
+        let s = [scalar::<L>(args, 1, L::ZERO); TILE];
+        map::<L, 1>(ctx, &out, [&a], &|_, [a], out| apply::<O, L>(L::ONE, &s[..a.len()], a, out));
+    });
+    Ok(())
+}

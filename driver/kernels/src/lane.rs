@@ -257,6 +257,8 @@ unsafe fn store<T: Stored<L>, L: Copy>(to: *mut u8, stride: isize, values: &[L])
 pub trait Lane:
     Copy + Default + PartialOrd + Send + Sync + std::fmt::Debug + crate::arith::Arith + 'static
 {
+    /// Which one it is.
+    const KIND: LaneKind;
     /// How memory of `dtype` is read.
     fn loader(dtype: DType) -> Load<Self>;
     /// How memory of `dtype` is written.
@@ -264,8 +266,9 @@ pub trait Lane:
 }
 
 macro_rules! lane {
-    ($L:ty, $load_f16:expr, $store_f16:expr) => {
+    ($L:ty, $kind:ident, $load_f16:expr, $store_f16:expr) => {
         impl Lane for $L {
+            const KIND: LaneKind = LaneKind::$kind;
             fn loader(dtype: DType) -> Load<Self> {
                 match dtype {
                     DType::F32 => load::<f32, $L>,
@@ -303,8 +306,8 @@ macro_rules! lane {
         }
     };
 }
-lane!(f32, load_f16, store_f16);
-lane!(f64, load::<F16, f64>, store::<F16, f64>);
-lane!(i32, load::<F16, i32>, store::<F16, i32>);
-lane!(i64, load::<F16, i64>, store::<F16, i64>);
-lane!(u64, load::<F16, u64>, store::<F16, u64>);
+lane!(f32, F32, load_f16, store_f16);
+lane!(f64, F64, load::<F16, f64>, store::<F16, f64>);
+lane!(i32, I32, load::<F16, i32>, store::<F16, i32>);
+lane!(i64, I64, load::<F16, i64>, store::<F16, i64>);
+lane!(u64, U64, load::<F16, u64>, store::<F16, u64>);

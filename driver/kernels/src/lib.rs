@@ -9,32 +9,42 @@ use std::ptr::NonNull;
 
 use vinci_hw::args::{ArgsError, ArgsView};
 
+mod activation;
 #[cfg(test)]
 mod argument_tests;
 mod arith;
+mod attention;
 mod compare;
 mod cost;
 mod elementwise;
 #[cfg(test)]
 mod elementwise_tests;
 mod half_float;
+mod index;
 mod lane;
 mod loss;
 mod math;
 mod matmul;
 mod movement;
+mod norm;
+mod quantized;
 mod random;
 mod reduce;
 #[cfg(test)]
 mod reduce_tests;
 mod registry;
+mod rotary;
+mod rows;
+mod scan;
 mod scratch;
 mod simd;
 mod softmax;
+mod sort;
 mod ternary;
 #[cfg(test)]
 mod testing;
 mod tile;
+mod triangle;
 mod unary;
 mod view;
 

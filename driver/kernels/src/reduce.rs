@@ -134,6 +134,37 @@ impl Fold for All {
     }
 }
 
+/// Declares folds of magnitudes, for norms.
+macro_rules! norms {
+    ($($(#[$doc:meta])* $name:ident = $identity:ident, |$x:ident| $enter:expr, $join:ident, |$v:ident| $leave:expr;)*) => { $(
+        $(#[$doc])*
+        pub struct $name;
+        impl Fold for $name {
+            const TO_FLOAT: bool = true;
+            fn identity<L: Lane>() -> L { L::$identity }
+            #[inline(always)]
+            fn enter<L: Lane>($x: L) -> L { $enter }
+            #[inline(always)]
+            fn join<L: Lane>(a: L, b: L) -> L { a.$join(b) }
+            #[inline(always)]
+            fn leave<L: Lane>($v: L, _: usize) -> L { $leave }
+        }
+    )* };
+}
+
+norms! {
+    /// Number of values that are not zero.
+    Norm0 = ZERO, |x| if x == L::ZERO { L::ZERO } else { L::ONE }, add, |v| v;
+    /// Sum of magnitudes.
+    Norm1 = ZERO, |x| x.abs(), add, |v| v;
+    /// Root of the sum of squares.
+    Norm2 = ZERO, |x| x.mul(x), add, |v| v.sqrt();
+    /// Largest magnitude; NaN wins.
+    NormInf = ZERO, |x| x.abs(), larger, |v| v;
+    /// Smallest magnitude; NaN wins.
+    NormNegInf = HIGHEST, |x| x.abs(), smaller, |v| v;
+}
+
 /// Interleaved partial results within a tile: whole vectors.
 const PARTS: usize = 32;
 
@@ -172,17 +203,19 @@ pub fn fold_tile<F: Fold, L: Lane>(values: &[L]) -> L {
 }
 
 /// Joins partial results that come one by one, pairwise: `levels[i]` holds the result of 2ⁱ of them.
-struct Pairwise<L> {
+pub struct Pairwise<L> {
     levels: [L; 48],
     count: u64,
 }
 
 impl<L: Lane> Pairwise<L> {
-    fn new() -> Self {
+    /// None yet.
+    pub fn new() -> Self {
         Self { levels: [L::ZERO; 48], count: 0 }
     }
 
-    fn push<F: Fold>(&mut self, mut v: L) {
+    /// Joins the next one.
+    pub fn push<F: Fold>(&mut self, mut v: L) {
         let mut level = 0;
         while self.count >> level & 1 == 1 {
             v = F::join(self.levels[level], v);
@@ -192,7 +225,8 @@ impl<L: Lane> Pairwise<L> {
         self.count += 1;
     }
 
-    fn finish<F: Fold>(&self) -> L {
+    /// The result of all.
+    pub fn finish<F: Fold>(&self) -> L {
         let used = (0..48).filter(|l| self.count >> l & 1 == 1);
         used.fold(F::identity(), |sum, l| F::join(self.levels[l], sum))
     }

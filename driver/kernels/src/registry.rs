@@ -3,7 +3,8 @@
 
 use vinci_hw::args::{ArgsError, ArgsView};
 
-use crate::CoreType::{Aic, Aiv};
+use crate::CoreType::{Aic, Aiv, Mix};
+use crate::activation::{self as act, activation, gate};
 use crate::compare::{self, And, Eq, Ge, Gt, Le, Lt, Ne, Or, Xor};
 use crate::cost::{many_ops, one_op};
 use crate::elementwise::{
@@ -11,7 +12,8 @@ use crate::elementwise::{
 };
 use crate::unary::{self as one};
 use crate::{
-    CoreType, Ctx, Kernel, KernelFault, Work, cost, loss, matmul, movement, random, reduce, softmax, ternary,
+    CoreType, Ctx, Kernel, KernelFault, Work, attention, cost, index, loss, matmul, movement, norm,
+    quantized, random, reduce, rotary, scan, softmax, sort, ternary, triangle,
 };
 
 type Estimate = fn(&ArgsView<'_>) -> Result<Work, ArgsError>;
@@ -55,6 +57,7 @@ pub static KERNELS: &[Kernel] = &[
     k("mul_s", Aiv, one_op, two::binary_scalar::<Mul>),
     k("div_s", Aiv, one_op, two::binary_scalar::<Div>),
     k("pow_s", Aiv, many_ops, two::binary_scalar::<Pow>),
+    k("s_pow", Aiv, many_ops, two::scalar_binary::<Pow>),
     k("maximum_s", Aiv, one_op, two::binary_scalar::<Maximum>),
     k("minimum_s", Aiv, one_op, two::binary_scalar::<Minimum>),
     k("eq_s", Aiv, one_op, two::binary_scalar::<Eq>),
@@ -88,6 +91,28 @@ pub static KERNELS: &[Kernel] = &[
     k("square", Aiv, one_op, one::unary::<one::Square>),
     k("logical_not", Aiv, one_op, compare::logical_not),
 
+    // Activations, and gates: an activation times another tensor.
+    k("leaky_relu", Aiv, one_op, activation::<act::LeakyRelu>),
+    k("elu", Aiv, many_ops, activation::<act::Elu>),
+    k("celu", Aiv, many_ops, activation::<act::Celu>),
+    k("softplus", Aiv, many_ops, activation::<act::Softplus>),
+    k("threshold", Aiv, one_op, activation::<act::Threshold>),
+    k("hard_sigmoid", Aiv, one_op, activation::<act::HardSigmoid>),
+    k("hard_swish", Aiv, one_op, activation::<act::HardSwish>),
+    k("gelu_tanh", Aiv, many_ops, activation::<act::GeluTanh>),
+    k("gelu_erf", Aiv, many_ops, activation::<act::GeluErf>),
+    k("fast_gelu", Aiv, many_ops, activation::<act::FastGelu>),
+    k("swish", Aiv, many_ops, activation::<act::Swish>),
+    k("mish", Aiv, many_ops, activation::<act::Mish>),
+    k("hard_shrink", Aiv, one_op, activation::<act::HardShrink>),
+    k("soft_shrink", Aiv, one_op, activation::<act::SoftShrink>),
+    k("log_sigmoid", Aiv, many_ops, activation::<act::LogSigmoid>),
+    k("gate_silu", Aiv, many_ops, gate::<act::Silu>),
+    k("gate_gelu_tanh", Aiv, many_ops, gate::<act::GeluTanh>),
+    k("gate_gelu_erf", Aiv, many_ops, gate::<act::GeluErf>),
+    k("gate_relu", Aiv, one_op, gate::<act::Relu>),
+    k("gate_sigmoid", Aiv, many_ops, gate::<act::Sigmoid>),
+
     // Other elementwise kernels.
     k("addcmul", Aiv, one_op, ternary::addcmul),
     k("addcdiv", Aiv, one_op, ternary::addcdiv),
@@ -98,6 +123,8 @@ pub static KERNELS: &[Kernel] = &[
 
     // The cube.
     k("matmul", Aic, cost::matmul, matmul::matmul),
+    k("attention", Mix, cost::attention, attention::attention),
+    k("unpack_int4", Aiv, one_op, quantized::unpack_int4),
 
     // Reductions.
     k("reduce_sum", Aiv, one_op, reduce::reduce::<reduce::Sum>),
@@ -107,9 +134,32 @@ pub static KERNELS: &[Kernel] = &[
     k("reduce_prod", Aiv, one_op, reduce::reduce::<reduce::Prod>),
     k("reduce_any", Aiv, one_op, reduce::reduce::<reduce::Any>),
     k("reduce_all", Aiv, one_op, reduce::reduce::<reduce::All>),
+    k("norm_0", Aiv, one_op, reduce::reduce::<reduce::Norm0>),
+    k("norm_1", Aiv, one_op, reduce::reduce::<reduce::Norm1>),
+    k("norm_2", Aiv, one_op, reduce::reduce::<reduce::Norm2>),
+    k("norm_inf", Aiv, one_op, reduce::reduce::<reduce::NormInf>),
+    k("norm_neg_inf", Aiv, one_op, reduce::reduce::<reduce::NormNegInf>),
     k("argmax", Aiv, one_op, reduce::argmax),
     k("argmin", Aiv, one_op, reduce::argmin),
     k("var", Aiv, many_ops, reduce::variance),
+
+    // Along rows.
+    k("layer_norm", Aiv, many_ops, norm::layer_norm),
+    k("rms_norm", Aiv, many_ops, norm::rms_norm),
+    k("rotary", Aiv, one_op, rotary::rotary),
+    k("cumsum", Aiv, one_op, scan::cumsum),
+    k("cumprod", Aiv, one_op, scan::cumprod),
+    k("cumulative_extreme", Aiv, cost::two_outputs, scan::cumulative_extreme),
+    k("sort", Aiv, many_ops, sort::sort),
+    k("triangle", Aiv, one_op, triangle::triangle),
+    k("triangular_solve", Aiv, cost::triangular_solve, triangle::triangular_solve),
+
+    // By index.
+    k("index_select", Aiv, cost::into_first, index::index_select),
+    k("index_put", Aiv, cost::from_third, index::index_put),
+    k("index_fill", Aiv, one_op, index::index_fill),
+    k("gather", Aiv, cost::into_first, index::gather),
+    k("scatter", Aiv, cost::from_third, index::scatter),
 
     // Softmax and loss.
     k("softmax", Aiv, many_ops, softmax::softmax),

@@ -5,9 +5,10 @@ use vinci_hw::args::{ArgsView, MAX_RANK};
 use crate::lane::{Lane, LaneKind, TILE, common_lane};
 use crate::movement::dimension;
 use crate::reduce::{Max, fold_tile};
+use crate::rows::Rows;
 use crate::simd::{Task, vectorize};
 use crate::tile::{Sink, Source, for_each};
-use crate::view::{Tensor, Walk};
+use crate::view::Tensor;
 use crate::{Ctx, KernelFault};
 
 /// Tensors out, a; attribute dim.
@@ -28,33 +29,6 @@ pub fn softmax_backward(ctx: &Ctx<'_>, args: &ArgsView<'_>) -> Result<(), Kernel
 /// Tensors grad_in, grad_out, out; attribute dim: grad − e^out · Σ grad.
 pub fn log_softmax_backward(ctx: &Ctx<'_>, args: &ArgsView<'_>) -> Result<(), KernelFault> {
     backward(ctx, args, true)
-}
-
-/// A tensor as rows along one dimension.
-struct Rows {
-    tensor: Tensor,
-    /// Leads from row to row.
-    others: Walk,
-    along: Walk,
-}
-
-impl Rows {
-    fn new(tensor: &Tensor, dim: Option<usize>) -> Self {
-        let (mut others, mut along) = (Walk::default(), Walk::default());
-        for d in 0..tensor.rank {
-            let walk = if Some(d) == dim { &mut along } else { &mut others };
-            walk.push(tensor.dims[d], tensor.strides[d]);
-        }
-        Self { tensor: *tensor, others, along }
-    }
-
-    fn source<L: Lane>(&self, row: usize) -> Source<L> {
-        Source::part(&self.tensor, self.others.offset(row), &self.along)
-    }
-
-    fn sink<L: Lane>(&self, row: usize) -> Sink<L> {
-        Sink::part(&self.tensor, self.others.offset(row), &self.along)
-    }
 }
 
 /// The dimension of attribute 0, none for a scalar; its length and the number of rows.
@@ -82,7 +56,7 @@ fn forward(ctx: &Ctx<'_>, args: &ArgsView<'_>, log: bool) -> Result<(), KernelFa
     let out = Tensor::output(ctx, args, 0)?;
     let a = Tensor::input(ctx, args, 1)?.same_dims(&out, 1)?;
     let (dim, n, rows) = shape(args, &a)?;
-    let (from, to) = (Rows::new(&a, dim), Rows::new(&out, dim));
+    let (from, to) = (Rows::new(&a, |d| Some(d) == dim), Rows::new(&out, |d| Some(d) == dim));
     float_lane!(out, a, L => for_each(ctx, rows, a.count, &|r| {
         forward_row::<L>(&from.source(r), &to.sink(r), n, log);
     }));
@@ -160,9 +134,9 @@ fn backward(ctx: &Ctx<'_>, args: &ArgsView<'_>, log: bool) -> Result<(), KernelF
     let grad_out = Tensor::input(ctx, args, 1)?.same_dims(&grad_in, 1)?;
     let out = Tensor::input(ctx, args, 2)?.same_dims(&grad_in, 2)?;
     let (dim, n, rows) = shape(args, &out)?;
-    let [to, grad, out] = [grad_in, grad_out, out].map(|t| Rows::new(&t, dim));
-    float_lane!(grad.tensor, out.tensor, L => for_each(ctx, rows, out.tensor.count, &|r| {
-        backward_row::<L>(&grad.source(r), &out.source(r), &to.sink(r), n, log);
+    let [to, from, result] = [grad_in, grad_out, out].map(|t| Rows::new(&t, |d| Some(d) == dim));
+    float_lane!(grad_out, out, L => for_each(ctx, rows, out.count, &|r| {
+        backward_row::<L>(&from.source(r), &result.source(r), &to.sink(r), n, log);
     }));
     Ok(())
 }

@@ -14,6 +14,11 @@ aclnnStatus aclnnSinGetWorkspaceSize(const aclTensor *self, aclTensor *out, uint
 	aclOpExecutor **executor);
 aclnnStatus aclnnSin(void *workspace, uint64_t workspaceSize, aclOpExecutor *executor, aclrtStream stream);
 
+/* self = sine of self. */
+aclnnStatus aclnnInplaceSinGetWorkspaceSize(aclTensor *inputRef, uint64_t *workspaceSize,
+	aclOpExecutor **executor);
+aclnnStatus aclnnInplaceSin(void *workspace, uint64_t workspaceSize, aclOpExecutor *executor, aclrtStream stream);
+
 #ifdef __cplusplus
 }
 #endif

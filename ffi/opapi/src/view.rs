@@ -1,5 +1,7 @@
 //! Strided views: what kernels get, before the address of a workspace is known.
 
+use std::ops::Range;
+
 use vinci_hw::args::{MAX_RANK, TensorArg};
 
 use crate::dtype::DType;
@@ -108,11 +110,75 @@ impl View {
         v
     }
 
+    /// The same view from another of its elements on.
+    pub fn shifted(&self, elements: i64) -> Self {
+        let bytes = elements.wrapping_mul(self.dtype.size() as i64);
+        let base = match self.base {
+            Base::Device(va) => Base::Device(va.wrapping_add_signed(bytes)),
+            Base::Workspace(offset) => Base::Workspace(offset.wrapping_add_signed(bytes)),
+        };
+        Self { base, ..self.clone() }
+    }
+
+    /// `length` indices of dimension `dim`, from `start` on, every `step`-th.
+    pub fn narrow(&self, dim: usize, start: i64, length: i64, step: i64) -> Self {
+        let mut v = self.shifted(if length == 0 { 0 } else { start.wrapping_mul(self.strides[dim]) });
+        v.dims[dim] = length;
+        v.strides[dim] = v.strides[dim].wrapping_mul(step);
+        v
+    }
+
+    /// The elements of dimension `dim` in the opposite order.
+    pub fn flipped(&self, dim: usize) -> Self {
+        self.narrow(dim, self.dims[dim] - 1, self.dims[dim], -1)
+    }
+
+    /// Dimension `dim` as several, outermost first, whose product it is.
+    pub fn split(&self, dim: usize, parts: &[i64]) -> Self {
+        let mut v = self.clone();
+        v.dims.splice(dim..=dim, parts.iter().copied());
+        let inner = dense_strides(parts).into_iter().map(|s| s.wrapping_mul(self.strides[dim]));
+        v.strides.splice(dim..=dim, inner);
+        v
+    }
+
+    /// Some neighbouring dimensions as one, if their elements are equally spaced.
+    pub fn merged(&self, dims: Range<usize>) -> Option<Self> {
+        let n: i64 = self.dims[dims.clone()].iter().product();
+        let parts = self.dims[dims.clone()].iter().zip(&self.strides[dims.clone()]);
+        let (mut stride, mut next) = (None, 0);
+        for (&d, &s) in parts.rev().filter(|(d, _)| **d != 1) {
+            if stride.is_some() && s != next {
+                return None;
+            }
+            stride.get_or_insert(s);
+            next = s.wrapping_mul(d);
+        }
+        let mut v = self.clone();
+        v.dims.splice(dims.clone(), [n]);
+        v.strides.splice(dims, [stride.unwrap_or(1)]);
+        Some(v)
+    }
+
+    /// The elements of a dense view in another shape of as many.
+    pub fn shaped(&self, dims: &[i64]) -> Self {
+        debug_assert_eq!(self.strides, dense_strides(&self.dims));
+        Self { dims: dims.to_vec(), strides: dense_strides(dims), ..self.clone() }
+    }
+
+    /// Two dimensions exchanged.
+    pub fn transposed(&self, a: usize, b: usize) -> Self {
+        let mut v = self.clone();
+        v.dims.swap(a, b);
+        v.strides.swap(a, b);
+        v
+    }
+
     /// For the kernel; `workspace` is the device address of the workspace.
     pub fn arg(&self, workspace: u64) -> Result<TensorArg> {
         let va = match self.base {
             Base::Device(va) => va,
-            Base::Workspace(offset) => workspace + offset,
+            Base::Workspace(offset) => workspace.wrapping_add(offset),
         };
         TensorArg::new(va, self.dtype, &self.dims, &self.strides).ok_or_else(|| {
             OpError::Invalid(format!("a tensor of {} dimensions; at most {MAX_RANK}", self.rank()))
@@ -136,6 +202,20 @@ mod tests {
         let e = view(&[3, 1]).expand(&[2, 3, 4]).unwrap();
         assert_eq!(e.strides, [0, 1, 0]);
         assert!(view(&[3]).expand(&[4]).is_err() && view(&[1, 3]).expand(&[3]).is_err());
+    }
+
+    #[test]
+    fn parts() {
+        let v = view(&[4, 6]);
+        let n = v.narrow(1, 1, 2, 3);
+        assert_eq!((n.base, n.dims, n.strides), (Base::Device(68), vec![4, 2], vec![6, 3]));
+        let f = v.flipped(0);
+        assert_eq!((f.base, f.strides), (Base::Device(64 + 18 * 4), vec![-6, 1]));
+        let s = v.split(1, &[2, 3]);
+        assert_eq!((s.dims.clone(), s.strides.clone()), (vec![4, 2, 3], vec![6, 3, 1]));
+        assert_eq!(s.merged(0..3).map(|m| (m.dims, m.strides)), Some((vec![24], vec![1])));
+        assert_eq!(v.transposed(0, 1).merged(0..2), None);
+        assert_eq!(view(&[3, 1, 1]).merged(1..3).map(|m| m.dims), Some(vec![3, 1]));
     }
 
     #[test]

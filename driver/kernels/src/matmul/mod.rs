@@ -24,7 +24,7 @@ use crate::{Ctx, KernelFault};
 
 use blocked::Gemm;
 use micro::{Half, Portable, Scheme};
-use pack::Operand;
+pub use pack::Operand;
 
 thread_local! {
     static SUMS: Store = const { Store::new() };
@@ -198,6 +198,35 @@ impl Product {
         (0..self.batch).for_each(|d| walk.push(t.dims[d], t.strides[d]));
         walk
     }
+}
+
+/// c = a b, or c += a b, of one pair of matrices in f32; `shape` is rows, columns and steps, and the rows of c lie
+/// `row` elements apart.
+///
+/// # Safety
+/// All elements of the operands and of `c` must be resolved.
+pub unsafe fn multiply(
+    ctx: &Ctx<'_>,
+    (m, n, k): (usize, usize, usize),
+    a: Operand,
+    b: Operand,
+    c: *mut f32,
+    row: usize,
+    accumulate: bool,
+) {
+    macro_rules! run {
+        ($scheme:ty) => {{
+            let row = row as isize;
+            let gemm = Gemm::<$scheme> { m, n, k, a, b, c, row, alpha: 1.0, accumulate, half: None };
+            // SAFETY: the caller's promise; the scheme was chosen by what the CPU has.
+            unsafe { gemm.run(ctx) }
+        }};
+    }
+    #[cfg(target_arch = "x86_64")]
+    if level() >= Level::V4 {
+        return run!(avx512::F32);
+    }
+    run!(Portable<f32>);
 }
 
 /// A contiguous tensor of the dimensions of `like`.

@@ -15,6 +15,10 @@ operators! {
         /// self += alpha * other, with a scalar.
         aclnnInplaceAdds(selfRef: Ref, other: Scalar, alpha: Scalar) => |p, a, b, s| el::with_scalar(p, "add_s", &a, b, Some(s), &a);
     }
+    "sum" {
+        /// out = the sum of tensors, element by element.
+        aclnnSum(tensors: Tensors, out: Out) => el::sum_of_tensors;
+    }
     "sub" {
         /// out = self - alpha * other.
         aclnnSub(self_: Tensor, other: Tensor, alpha: Scalar, out: Out) => |p, a, b, s, o| el::arithmetic(p, "sub", &a, &b, Some(s), &o);
@@ -67,6 +71,10 @@ operators! {
         /// self = self to the power of exponent.
         aclnnInplacePowTensorScalar(selfRef: Ref, exponent: Scalar) => |p, a, b| el::with_scalar(p, "pow_s", &a, b, None, &a);
     }
+    "pow" {
+        /// out = self to the power of exponent, with a scalar base.
+        aclnnPowScalarTensor(self_: Scalar, exponent: Tensor, out: Tensor) => el::power_of_scalar;
+    }
     "pow_tensor_tensor" {
         /// out = self to the power of exponent.
         aclnnPowTensorTensor(self_: Tensor, exponent: Tensor, out: Out) => |p, a, b, o| el::arithmetic(p, "pow", &a, &b, None, &o);
@@ -85,7 +93,20 @@ operators! {
         /// out = angle of the point (other, self).
         aclnnAtan2(self_: Tensor, other: Tensor, out: Out) => |p, a, b, o| el::float_binary(p, "atan2", &a, &b, &o);
     }
-    "clamp" { /// out = self limited to clipValueMin..=clipValueMax; either may be null.
+    "clamp" {
+        /// out = self, at least clipValueMin.
+        aclnnClampMin(self_: Tensor, clipValueMin: Scalar, out: Out) => |p, a, l, o| el::clamp(p, a, Some(l), None, o);
+        /// out = self, at most clipValueMax.
+        aclnnClampMax(self_: Tensor, clipValueMax: Scalar, out: Out) => |p, a, h, o| el::clamp(p, a, None, Some(h), o);
+        /// self = self, at most clipValueMax.
+        aclnnInplaceClampMax(selfRef: Ref, clipValueMax: Scalar) => |p, a: View, h| el::clamp(p, a.clone(), None, Some(h), a);
+        /// self = self, at least clipValueMin.
+        aclnnInplaceClampMin(selfRef: Ref, clipValueMin: Scalar) => |p, a: View, l| el::clamp(p, a.clone(), Some(l), None, a);
+        /// out = self, at least clipValueMin.
+        aclnnClampMinTensor(self_: Tensor, clipValueMin: Tensor, out: Out) => |p, a, l, o| el::arithmetic(p, "maximum", &a, &l, None, &o);
+        /// out = self, at most max.
+        aclnnClampMaxTensor(self_: Tensor, max: Tensor, out: Out) => |p, a, h, o| el::arithmetic(p, "minimum", &a, &h, None, &o);
+ /// out = self limited to clipValueMin..=clipValueMax; either may be null.
         aclnnClamp(self_: Tensor, clipValueMin: OptScalar, clipValueMax: OptScalar, out: Out) => el::clamp; }
     "addcmul" { /// out = self + value * tensor1 * tensor2.
         aclnnAddcmul(self_: Tensor, tensor1: Tensor, tensor2: Tensor, value: Scalar, out: Out) => |p, a, b, c, v, o| el::addc(p, "addcmul", &a, &b, &c, v, &o);

@@ -209,3 +209,28 @@ pub fn select(p: &mut Program, condition: View, a: View, b: View, out: View) -> 
     let (c, a, b) = (condition.expand(&out.dims)?, a.expand(&out.dims)?, b.expand(&out.dims)?);
     p.launch("where", &[&out], &[&c, &a, &b], &[])
 }
+
+/// out = a scalar to the power of a tensor.
+pub fn power_of_scalar(p: &mut Program, s: Scalar, exponent: View, out: View) -> Result<()> {
+    check_shape(&out, &exponent.dims)?;
+    let kind = promote_scalar(exponent.dtype, s.dtype);
+    check_type(&out, kind)?;
+    p.launch("s_pow", &[&out], &[&exponent], &[Type(kind), Float(s.float), Int(s.int)])
+}
+
+/// out = t1 + t2 + …, summed in float32 where they are narrower floats.
+pub fn sum_of_tensors(p: &mut Program, tensors: Vec<View>, out: View) -> Result<()> {
+    let [first, rest @ ..] = &tensors[..] else { return Err(invalid!("no tensors to add")) };
+    let kind = rest.iter().fold(first.dtype, |kind, t| promote(kind, t.dtype));
+    check_type(&out, kind)?;
+    for t in &tensors {
+        check_shape(&out, &t.dims)?;
+    }
+    let narrow = kind.is_float() && kind.size() < 4;
+    let sum = p.temporary(if narrow { DType::F32 } else { kind }, &out.dims);
+    p.launch("copy", &[&sum], &[first], &[])?;
+    for t in rest {
+        p.launch("add", &[&sum], &[&sum, t], &[Type(sum.dtype), Float(1.0), Int(1)])?;
+    }
+    p.launch("copy", &[&out], &[&sum], &[])
+}

@@ -36,9 +36,13 @@ operators! {
     "erf" { /// out = error function of self.
         aclnnErf(self_: Tensor, out: Out) => |p, a, o| el::float_unary(p, "erf", &a, &o); }
     "sin" { /// out = sine of self.
-        aclnnSin(self_: Tensor, out: Out) => |p, a, o| el::float_unary(p, "sin", &a, &o); }
+        aclnnSin(self_: Tensor, out: Out) => |p, a, o| el::float_unary(p, "sin", &a, &o);
+        /// self = sine of self.
+        aclnnInplaceSin(inputRef: Ref) => |p, a: View| el::float_unary(p, "sin", &a, &a); }
     "cos" { /// out = cosine of self.
-        aclnnCos(self_: Tensor, out: Out) => |p, a, o| el::float_unary(p, "cos", &a, &o); }
+        aclnnCos(self_: Tensor, out: Out) => |p, a, o| el::float_unary(p, "cos", &a, &o);
+        /// self = cosine of self.
+        aclnnInplaceCos(inputRef: Ref) => |p, a: View| el::float_unary(p, "cos", &a, &a); }
     "floor" { /// out = largest integer not above self.
         aclnnFloor(self_: Tensor, out: Out) => |p, a, o| el::unary(p, "floor", &a, &o); }
     "ceil" { /// out = smallest integer not below self.

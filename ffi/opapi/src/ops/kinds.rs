@@ -1,6 +1,6 @@
 //! Kinds of operator arguments: the C type, and the value that it is checked into.
 
-use std::ffi::c_void;
+use std::ffi::{CStr, c_char, c_void};
 use std::sync::Arc;
 
 use crate::dtype::DType;
@@ -53,6 +53,36 @@ kinds! {
     OptScalar *const c_void => Option<objects::Scalar>, "const aclScalar *", |arg, x| {
         if x.is_null() { Ok(None) } else { objects::scalar(arg, x).map(Some) }
     };
+    /// A tensor that is read, or null.
+    OptTensor *const c_void => Option<View>, "const aclTensor *", |arg, x| {
+        if x.is_null() { Ok(None) } else { Tensor::get(arg, x).map(Some) }
+    };
+    /// A tensor that is written, or null.
+    OptOut *mut c_void => Option<View>, "aclTensor *", |arg, x| {
+        if x.is_null() { Ok(None) } else { Tensor::get(arg, x).map(Some) }
+    };
+    /// A tensor whose type may be one that is packed, with several elements in a byte.
+    Packed *const c_void => Arc<crate::tensor::Tensor>, "const aclTensor *", |arg, x| objects::tensor(arg, x);
+    /// Integers or null.
+    OptInts *const c_void => Option<Arc<[i64]>>, "const aclIntArray *", |arg, x| {
+        if x.is_null() { Ok(None) } else { objects::ints(arg, x).map(Some) }
+    };
+    /// Tensors that are written.
+    OutTensors *mut c_void => Vec<View>, "aclTensorList *", |arg, x| Tensors::get(arg, x);
+    /// Tensors that are read, or null.
+    OptTensors *const c_void => Option<Vec<View>>, "const aclTensorList *", |arg, x| {
+        if x.is_null() { Ok(None) } else { Tensors::get(arg, x).map(Some) }
+    };
+    /// Text, or null.
+    Text *const c_char => String, "char *", |_arg, x| {
+        if x.is_null() {
+            return Ok(String::new());
+        }
+        // SAFETY: the program passes a string that ends with a zero.
+        Ok(unsafe { CStr::from_ptr(x) }.to_string_lossy().into_owned())
+    };
+    /// A number.
+    Double f64 => f64, "double", |arg, x| check(arg, x);
     /// Integers.
     Ints *const c_void => Arc<[i64]>, "const aclIntArray *", |arg, x| objects::ints(arg, x);
     /// Tensors that are read.

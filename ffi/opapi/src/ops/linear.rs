@@ -1,9 +1,11 @@
 //! Matrix products.
 
 use super::elementwise::check_shape;
-use crate::dtype::promote;
-use crate::error::{Result, invalid};
-use crate::objects::Scalar;
+use std::ffi::c_void;
+
+use crate::dtype::{DType, promote};
+use crate::error::{OpError, Result, invalid, status};
+use crate::objects::{self, Scalar};
 use crate::program::Attr::{Float, Int};
 use crate::program::Program;
 use crate::view::{View, broadcast};
@@ -23,10 +25,24 @@ operators! {
             |p, c: View, a, b, beta, alpha, t| addmm(p, c.clone(), a, b, beta, alpha, c, t); }
     "baddbmm" { /// out = beta * self + alpha * batch1 @ batch2.
         aclnnBaddbmm(self_: Tensor, batch1: Tensor, batch2: Tensor, beta: Scalar, alpha: Scalar, out: Out, cubeMathType: Int8) => baddbmm; }
+    "mm" { /// As aclnnMm, of a mat2 in FRACTAL_NZ; this device keeps that format as it keeps ND.
+        aclnnMatmulWeightNz(self_: Tensor, mat2: Tensor, out: Out, cubeMathType: Int8) => matmul; }
+    "mv" { /// out = self @ vec of a matrix and a vector.
+        aclnnMv(self_: Tensor, vec: Tensor, out: Out, cubeMathType: Int8) => mv; }
+    "addmv" { /// out = beta * self + alpha * mat @ vec.
+        aclnnAddmv(self_: Tensor, mat: Tensor, vec: Tensor, alpha: Scalar, beta: Scalar, out: Out, cubeMathType: Int8) => addmv; }
+    "dot" { /// out = sum of the products of two vectors' elements.
+        aclnnDot(self_: Tensor, tensor: Tensor, out: Out) => dot; }
+    "ger" { /// out = the product of each element of self with each of vec2.
+        aclnnGer(self_: Tensor, vec2: Tensor, out: Out) => ger; }
+    "trans_matmul_weight" { /// Prepares the weight of a product; this device takes a weight as it is, so nothing is moved.
+        aclnnTransMatmulWeight(mmWeightRef: Ref) => |_, w| prepare_weight(&w); }
+    "triangular_solve" { /// xOut solves A @ xOut = self for a triangular A (transposed first if asked); mOut = A.
+        aclnnTriangularSolve(self_: Tensor, A: Tensor, upper: Bool, transpose: Bool, unitriangular: Bool, xOut: Out, mOut: Out) => triangular_solve; }
 }
 
 /// out = beta * c + alpha * a @ b, with two or more dimensions each and batch dimensions that broadcast.
-fn product(
+pub fn product(
     p: &mut Program,
     a: &View,
     b: &View,
@@ -57,7 +73,7 @@ fn product(
     let shape = |x, y| batch.iter().copied().chain([x, y]).collect::<Vec<_>>();
     check_shape(out, &shape(m, n))?;
     let (a, b) = (a.expand(&shape(m, k))?, b.expand(&shape(k, n))?);
-    let c = c.map(|(c, beta)| Ok::<_, crate::error::OpError>((c.expand(&out.dims)?, beta))).transpose()?;
+    let c = c.map(|(c, beta)| Ok::<_, OpError>((c.expand(&out.dims)?, beta))).transpose()?;
     let beta = c.as_ref().map_or(0.0, |c| c.1);
     let attrs = [Float(alpha), Float(beta), Int(c.is_some().into())];
     match &c {
@@ -139,4 +155,99 @@ pub fn baddbmm(
     need_rank("batch1", &a, 3)?;
     need_rank("batch2", &b, 3)?;
     product(p, &a, &b, Some((&c, beta.float)), alpha.float, &out)
+}
+
+/// A matrix and a vector.
+fn mv(p: &mut Program, a: View, b: View, out: View, cube_math_type: i8) -> Result<()> {
+    need_rank("self", &a, 2)?;
+    need_rank("vec", &b, 1)?;
+    matmul(p, a, b, out, cube_math_type)
+}
+
+#[allow(clippy::too_many_arguments)] // CANN's
+fn addmv(p: &mut Program, c: View, a: View, b: View, alpha: Scalar, beta: Scalar, out: View, _: i8) -> Result<()> {
+    need_rank("mat", &a, 2)?;
+    need_rank("vec", &b, 1)?;
+    need_rank("out", &out, 1)?;
+    let c = c.expand(&out.dims)?.unsqueeze(&[1]);
+    product(p, &a, &b.unsqueeze(&[1]), Some((&c, beta.float)), alpha.float, &out.unsqueeze(&[1]))
+}
+
+fn dot(p: &mut Program, a: View, b: View, out: View) -> Result<()> {
+    need_rank("self", &a, 1)?;
+    need_rank("tensor", &b, 1)?;
+    matmul(p, a, b, out, 0)
+}
+
+fn ger(p: &mut Program, a: View, b: View, out: View) -> Result<()> {
+    need_rank("self", &a, 1)?;
+    need_rank("vec2", &b, 1)?;
+    super::elementwise::arithmetic(p, "mul", &a.unsqueeze(&[1]), &b, None, &out)
+}
+
+/// A weight has two dimensions or more, of the types that products take.
+fn prepare_weight(w: &View) -> Result<()> {
+    if w.rank() < 2 || w.rank() > 6 || !(w.dtype.is_float() || w.dtype == DType::I8) {
+        return Err(invalid!("a weight of shape {:?} and type {:?}", w.dims, w.dtype));
+    }
+    Ok(())
+}
+
+#[allow(clippy::too_many_arguments)] // CANN's
+fn triangular_solve(
+    p: &mut Program,
+    b: View,
+    a: View,
+    upper: bool,
+    transpose: bool,
+    unit: bool,
+    x: View,
+    m: View,
+) -> Result<()> {
+    let r = a.rank();
+    if r < 2 || b.rank() < 2 || a.dims[r - 2] != a.dims[r - 1] || b.dims[b.rank() - 2] != a.dims[r - 1] {
+        return Err(invalid!("A has shape {:?} and self {:?}", a.dims, b.dims));
+    }
+    for v in [&a, &b, &x] {
+        super::loss::need_float("a tensor", v)?;
+    }
+    let batch = broadcast(&a.dims[..r - 2], &b.dims[..b.rank() - 2])?;
+    let shape = |v: &View| [&batch[..], &v.dims[v.rank() - 2..]].concat();
+    check_shape(&x, &shape(&b))?;
+    check_shape(&m, &shape(&a))?;
+    let (a, b) = (a.expand(&shape(&a))?, b.expand(&shape(&b))?);
+    let attrs = [upper, transpose, unit].map(|v| Int(v.into()));
+    p.launch("triangular_solve", &[&x], &[&a, &b], &attrs)?;
+    super::movement::copy(p, &a, &m)
+}
+
+/// How many elements the weight of a product has in FRACTAL_NZ: whole fractals of 16 rows of 32 bytes.
+///
+/// # Safety
+/// Unless it is null, `size` can be written.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn aclnnCalculateMatmulWeightSizeV2(
+    shape: *const c_void,
+    dtype: i32,
+    size: *mut u64,
+) -> i32 {
+    status("aclnnCalculateMatmulWeightSizeV2", || {
+        let shape = objects::ints("tensorShape", shape)?;
+        let dtype = u32::try_from(dtype).ok().and_then(DType::from_raw);
+        let dtype = dtype.ok_or_else(|| invalid!("an aclDataType that is not supported"))?;
+        let [batch @ .., rows, columns] = &shape[..] else {
+            return Err(invalid!("a weight of shape {shape:?}"));
+        };
+        let columns_of_a_fractal = 32 / dtype.size() as i64;
+        let rounded = |n: i64, to: i64| n.checked_add(to - 1).filter(|_| n >= 0).map(|n| n / to * to);
+        let matrix = rounded(*rows, 16).zip(rounded(*columns, columns_of_a_fractal));
+        let all = matrix.and_then(|(r, c)| batch.iter().try_fold(r.checked_mul(c)?, |n, &d| n.checked_mul(d)));
+        let all = all.filter(|&n| n >= 0).ok_or_else(|| invalid!("a weight of shape {shape:?}"))?;
+        if size.is_null() {
+            return Err(OpError::Null("weightTensorSize"));
+        }
+        // SAFETY: by this function's contract.
+        unsafe { size.write(all as u64) };
+        Ok(())
+    })
 }

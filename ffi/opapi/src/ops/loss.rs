@@ -3,7 +3,7 @@
 use super::elementwise::check_shape;
 use crate::dtype::DType;
 use crate::error::{Result, invalid};
-use crate::program::Attr::Int;
+use crate::program::Attr::{self, Int};
 use crate::program::Program;
 use crate::view::{View, wrap_dim};
 use super::declare::operators;
@@ -21,9 +21,12 @@ operators! {
         aclnnNLLLoss(self_: Tensor, target: Tensor, weight: Tensor, reduction: Int, ignoreIndex: Int, out: Out, totalWeightOut: Out) => nll_loss; }
     "nll_loss_backward" { /// Gradient of aclnnNLLLoss.
         aclnnNLLLossBackward(gradOutput: Tensor, self_: Tensor, target: Tensor, weight: Tensor, reduction: Int, ignoreIndex: Int, totalWeight: Tensor, out: Out) => nll_loss_backward; }
+    "softmax_cross_entropy_with_logits" { /// loss = - sum of labels * log-softmax of features for each row; backprop = softmax of features - labels.
+        aclnnSoftmaxCrossEntropyWithLogits(features: Tensor, labels: Ref, loss: Out, backprop: Out) => cross_entropy; }
 }
 
-fn need_float(name: &str, v: &View) -> Result<()> {
+/// Only floats.
+pub fn need_float(name: &str, v: &View) -> Result<()> {
     if v.dtype.is_float() {
         Ok(())
     } else {
@@ -152,4 +155,25 @@ pub fn nll_loss_backward(
     check_loss_shape(&grad, if reduction == 0 { &x2.dims[..1] } else { &[] })?;
     let inputs = [&grad, &x2, &target, &weight, &total_weight];
     p.launch("nll_loss_backward", &[&out], &inputs, &[Int(reduction), Int(ignore_index)])
+}
+
+fn cross_entropy(p: &mut Program, features: View, labels: View, loss: View, backprop: View) -> Result<()> {
+    if features.rank() != 2 || labels.dims != features.dims {
+        return Err(invalid!("features have shape {:?} and labels {:?}", features.dims, labels.dims));
+    }
+    for v in [&features, &labels, &loss, &backprop] {
+        need_float("a tensor", v)?;
+    }
+    check_shape(&loss, &features.dims[..1])?;
+    check_shape(&backprop, &features.dims)?;
+    let wide = if features.dtype == DType::F64 { DType::F64 } else { DType::F32 };
+    let logarithms = p.temporary(wide, &features.dims);
+    let terms = p.temporary(wide, &features.dims);
+    let binary = [Attr::Type(wide), Attr::Float(1.0), Int(1)];
+    p.launch("log_softmax", &[&logarithms], &[&features], &[Int(1)])?;
+    p.launch("mul", &[&terms], &[&logarithms, &labels], &binary)?;
+    p.launch("neg", &[&terms], &[&terms], &[Attr::Type(wide)])?;
+    super::reduce::reduce(p, "reduce_sum", &terms, &[1], false, Some(wide), &loss)?;
+    p.launch("exp", &[&logarithms], &[&logarithms], &[Attr::Type(wide)])?;
+    p.launch("sub", &[&backprop], &[&logarithms, &labels], &binary)
 }

@@ -27,11 +27,18 @@ macro_rules! families {
 families! {
     activation
     arithmetic
+    attention
     comparison
+    conv
     functions
+    index
+    layout
     linear
     loss
     movement
+    norm
+    order
+    quant
     reduce
 }
 

@@ -42,6 +42,13 @@ pub fn copy(p: &mut Program, a: &View, out: &View) -> Result<()> {
     p.launch("copy", &[out], &[&a], &[])
 }
 
+/// A dense copy in the workspace.
+pub fn dense(p: &mut Program, a: &View) -> Result<View> {
+    let all = p.temporary(a.dtype, &a.dims);
+    copy(p, a, &all)?;
+    Ok(all)
+}
+
 /// out = a in its type, which is `dtype`.
 pub fn cast(p: &mut Program, a: View, dtype: DType, out: View) -> Result<()> {
     if out.dtype != dtype {
@@ -84,22 +91,11 @@ pub fn cat(p: &mut Program, tensors: &[View], dim: i64, out: &View) -> Result<()
     // Each part is a copy into its slice of the output: any number of tensors, any types.
     let mut at = 0;
     for t in tensors {
-        let mut part = out.clone();
-        part.dims[d] = t.dims[d];
-        part.base = offset(&part, at * part.strides[d]);
+        let part = out.narrow(d, at, t.dims[d], 1);
         at += t.dims[d];
         p.launch("copy", &[&part], &[t], &[])?;
     }
     Ok(())
-}
-
-fn offset(v: &View, elements: i64) -> crate::view::Base {
-    use crate::view::Base::{Device, Workspace};
-    let bytes = elements * v.dtype.size() as i64;
-    match v.base {
-        Device(va) => Device(va.wrapping_add_signed(bytes)),
-        Workspace(o) => Workspace(o.wrapping_add_signed(bytes)),
-    }
 }
 
 /// out = the tensors along a new dimension.

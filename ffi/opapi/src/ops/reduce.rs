@@ -3,7 +3,9 @@
 use super::elementwise::check_shape;
 use crate::dtype::DType;
 use crate::error::{Result, invalid};
-use crate::program::Attr::{Int, Type};
+use super::loss::need_float;
+use crate::objects::Scalar;
+use crate::program::Attr::{self, Int, Type};
 use crate::program::Program;
 use crate::view::{View, wrap_dim};
 use super::declare::operators;
@@ -30,6 +32,10 @@ operators! {
         aclnnArgMax(self_: Tensor, dim: Int, keepdim: Bool, out: Out) => |p, a, d, k, o| arg(p, "argmax", &a, d, k, &o); }
     "argmin" { /// out = index of the minimum along dim; the first of equals, and of NaNs.
         aclnnArgMin(self_: Tensor, dim: Int, keepdim: Bool, out: Out) => |p, a, d, k, o| arg(p, "argmin", &a, d, k, &o); }
+    "norm" { /// out = the pScalar-norm of self over dim (all if there are none).
+        aclnnNorm(self_: Tensor, pScalar: Scalar, dim: Ints, keepdim: Bool, out: Out) => |p, a, s: Scalar, d: Arc<[i64]>, k, o| norm(p, &a, s.float, &d, k, None, &o); }
+    "linalg_vector_norm" { /// out = the ord-norm of self over dims (all if there are none), computed in dtype.
+        aclnnLinalgVectorNorm(self_: Tensor, ord: Scalar, dims: Ints, keepDims: Bool, dtype: Type, out: Out) => |p, a, s: Scalar, d: Arc<[i64]>, k, t, o| norm(p, &a, s.float, &d, k, Some(t), &o); }
 }
 
 /// Which dimensions go: those named, or all.
@@ -102,4 +108,39 @@ pub fn arg(p: &mut Program, k: &'static str, a: &View, dim: i64, keep: bool, out
     let gone: Vec<_> = (0..a.rank()).map(|i| i == d).collect();
     let out = keep_form(a, &gone, keep, out)?;
     p.launch(k, &[&out], &[a], &[Int(d as i64)])
+}
+
+/// out = (sum over dims of |a| to the power of `ord`) to the power of 1 / ord.
+fn norm(
+    p: &mut Program,
+    a: &View,
+    ord: f64,
+    dims: &[i64],
+    keep: bool,
+    dtype: Option<DType>,
+    out: &View,
+) -> Result<()> {
+    need_float("self", a)?;
+    need_float("out", out)?;
+    let dtype = dtype.unwrap_or(a.dtype);
+    let kernel = match ord {
+        0.0 => "norm_0",
+        1.0 => "norm_1",
+        2.0 => "norm_2",
+        f64::INFINITY => "norm_inf",
+        f64::NEG_INFINITY => "norm_neg_inf",
+        _ => {
+            // In float32 at least, whatever the types.
+            let wide = if dtype == DType::F64 { DType::F64 } else { DType::F32 };
+            let (powers, sums) = (p.temporary(wide, &a.dims), p.temporary(wide, &out.dims));
+            p.launch("abs", &[&powers], &[a], &[Type(wide)])?;
+            let power = |p: &mut Program, x: &View, y: &View, e: f64| {
+                p.launch("pow_s", &[y], &[x], &[Type(wide), Attr::Float(e), Int(0)])
+            };
+            power(p, &powers, &powers, ord)?;
+            reduce(p, "reduce_sum", &powers, dims, keep, Some(wide), &sums)?;
+            return power(p, &sums, out, 1.0 / ord);
+        }
+    };
+    reduce(p, kernel, a, dims, keep, Some(dtype), out)
 }

@@ -1,0 +1,140 @@
+//! Triangles of matrices: their elements kept or cleared, and systems of equations solved.
+
+use vinci_hw::args::{ArgsError, ArgsView};
+
+use crate::arith::Arith;
+use crate::lane::{Lane, LaneKind, common_lane, lane_of, with_lane};
+use crate::rows::Rows;
+use crate::simd::{Task, vectorize};
+use crate::tile::{for_each, map_ordered};
+use crate::view::Tensor;
+use crate::{Ctx, KernelFault};
+
+/// Tensors out, a `[.., m, n]`; attributes diagonal and whether the upper part is kept (1) or the lower one (0).
+/// Elements outside the part become 0; the diagonal belongs to both.
+pub fn triangle(ctx: &Ctx<'_>, args: &ArgsView<'_>) -> Result<(), KernelFault> {
+    let out = Tensor::output(ctx, args, 0)?;
+    let a = Tensor::input(ctx, args, 1)?.same_dims(&out, 1)?;
+    let (diagonal, upper) = (args.attr_i64(0)?, args.attr(1)? != 0);
+    if a.rank < 2 {
+        return Err(KernelFault::Unsupported("a triangle of less than two dimensions"));
+    }
+    if a.count == 0 {
+        return Ok(());
+    }
+    let (m, n) = (a.dims[a.rank - 2], a.dims[a.rank - 1]);
+    let logical_order = [0, 1, 2, 3, 4, 5, 6, 7];
+    with_lane!(lane_of(a.dtype), L => {
+        map_ordered::<L, 1>(ctx, &out, &logical_order, [&a], &|first, [a], out| {
+            let (mut row, mut column) = (first / n % m, first % n);
+            for (o, &v) in out.iter_mut().zip(a) {
+                // How far right of the main diagonal, in a type that no dimension and no attribute overflows.
+                let offset = column as i128 - row as i128;
+                let kept = if upper { offset >= diagonal.into() } else { offset <= diagonal.into() };
+                *o = if kept { v } else { L::ZERO };
+                column += 1;
+                if column == n {
+                    column = 0;
+                    row = if row + 1 == m { 0 } else { row + 1 };
+                }
+            }
+        });
+    });
+    Ok(())
+}
+
+/// Tensors x `[.., m, n]`, a `[.., m, m]`, b `[.., m, n]`; attributes upper, transpose, unit diagonal:
+/// a x = b, of a only one triangle being read.
+pub fn triangular_solve(ctx: &Ctx<'_>, args: &ArgsView<'_>) -> Result<(), KernelFault> {
+    let x = Tensor::output(ctx, args, 0)?;
+    let a = Tensor::input(ctx, args, 1)?;
+    let b = Tensor::input(ctx, args, 2)?.same_dims(&x, 2)?;
+    let (upper, transpose, unit) = (args.attr(0)? != 0, args.attr(1)? != 0, args.attr(2)? != 0);
+    let r = x.rank;
+    if r < 2 || a.rank != r {
+        return Err(KernelFault::Unsupported("a system of less than two dimensions"));
+    }
+    let m = x.dims[r - 2];
+    if a.dims[..r - 2] != x.dims[..r - 2] || a.dims[r - 2..r] != [m, m] {
+        return Err(ArgsError::BadTensor(1).into());
+    }
+    if x.count == 0 {
+        return Ok(());
+    }
+    let n = x.dims[r - 1];
+    let mut a = a;
+    if transpose {
+        a.strides.swap(r - 2, r - 1);
+    }
+    // Rows of the transposed triangle are columns of the other one.
+    let forward = upper == transpose;
+    let system = System {
+        a: Rows::new(&a, |d| d == r - 1),
+        b: Rows::new(&b, |d| d == r - 1),
+        x: Rows::new(&x, |d| d == r - 1),
+        m,
+        n,
+        forward,
+        unit,
+    };
+    let batches = x.count / (m * n);
+    if common_lane(a.dtype, x.dtype) == LaneKind::F64 {
+        for_each(ctx, batches, x.count.saturating_mul(m), &|i| system.solve::<f64>(i));
+    } else {
+        for_each(ctx, batches, x.count.saturating_mul(m), &|i| system.solve::<f32>(i));
+    }
+    Ok(())
+}
+
+struct System {
+    a: Rows,
+    b: Rows,
+    x: Rows,
+    m: usize,
+    n: usize,
+    forward: bool,
+    unit: bool,
+}
+
+/// y −= factor · x
+struct Subtract<'a, L> {
+    factor: L,
+    x: &'a [L],
+    y: &'a mut [L],
+}
+
+impl<L: Lane> Task for Subtract<'_, L> {
+    type Output = ();
+    #[inline(always)]
+    fn call(self) {
+        let f = self.factor;
+        self.y.iter_mut().zip(self.x).for_each(|(y, &x)| *y = y.sub(f.mul(x)));
+    }
+}
+
+impl System {
+    /// Solves system number `i`, row by row.
+    fn solve<L: Lane>(&self, i: usize) {
+        let (m, n) = (self.m, self.n);
+        let mut solved = vec![L::ZERO; m * n];
+        let mut coefficients = vec![L::ZERO; m];
+        for step in 0..m {
+            let row = if self.forward { step } else { m - 1 - step };
+            self.a.source::<L>(i * m + row).read(0, &mut coefficients);
+            let (before, rest) = solved.split_at_mut(row * n);
+            let (this, after) = rest.split_at_mut(n);
+            self.b.source::<L>(i * m + row).read(0, this);
+            let known = if self.forward { 0..row } else { row + 1..m };
+            for k in known {
+                let x = if self.forward { &before[k * n..][..n] } else { &after[(k - row - 1) * n..][..n] };
+                vectorize(Subtract { factor: coefficients[k], x, y: &mut *this });
+            }
+            if !self.unit {
+                this.iter_mut().for_each(|v| *v = v.div(coefficients[row]));
+            }
+        }
+        for row in 0..m {
+            self.x.sink::<L>(i * m + row).write(0, &solved[row * n..][..n]);
+        }
+    }
+}
