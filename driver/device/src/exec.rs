@@ -69,6 +69,8 @@ impl Memory for DieMemory<'_> {
                 .privates
                 .make(memory, at, bytes as usize, write, va)
                 .ok_or_else(|| fault(Miss::Unmapped(va))),
+            // `find` answers no pieces.
+            Span::Pieces(_) => Err(fault(Miss::Unmapped(va))),
         }
     }
 }

@@ -119,6 +119,17 @@ pub enum MapError {
     BadTarget,
 }
 
+/// Bytes of a range that lie side by side.
+#[derive(Clone, Copy, Debug)]
+pub struct Piece {
+    /// First byte, in the range.
+    pub start: usize,
+    /// First byte, in this process.
+    pub ptr: NonNull<u8>,
+    /// Bytes.
+    pub len: usize,
+}
+
 /// Poisoned HBM: injected uncorrectable errors and the state of the link, shared by all address spaces.
 #[derive(Default)]
 pub struct Health {
@@ -267,16 +278,29 @@ impl AddressSpace {
     /// Pointer to `len` contiguous bytes that work on `die` may access. Valid while the caller's
     /// [`AddressSpace::enter`] guard lives; other work, other processes and the host may access the bytes too.
     pub fn translate(&self, die: u32, va: u64, len: u64, access: Access) -> Result<NonNull<u8>, Miss> {
+        match self.translate_one(die, va, len, access)? {
+            Some(p) => Ok(p),
+            None => self.translate_scattered(die, va, len, access),
+        }
+    }
+
+    /// As [`AddressSpace::translate`], if one mapping holds all of it.
+    pub fn translate_one(
+        &self,
+        die: u32,
+        va: u64,
+        len: u64,
+        access: Access,
+    ) -> Result<Option<NonNull<u8>>, Miss> {
         let map = self.map.read();
         let (&start, m) = map.range(..=va).next_back().ok_or(Miss::Unmapped(va))?;
         if va - start >= m.len {
             return Err(Miss::Unmapped(va));
         }
-        if va - start + len.max(1) <= m.len {
-            return self.check(die, va, len, m, m.target.advance(va - start), access);
+        if len.max(1) > m.len - (va - start) {
+            return Ok(None);
         }
-        drop(map);
-        self.translate_scattered(die, va, len, access)
+        self.check(die, va, len, m, m.target.advance(va - start), access).map(Some)
     }
 
     /// Checks one piece that lies in one mapping.
@@ -312,31 +336,65 @@ impl AddressSpace {
         }
     }
 
-    /// A range that spans mappings: direct where the memory happens to be contiguous, else a linear view.
-    fn translate_scattered(&self, die: u32, va: u64, len: u64, access: Access) -> Result<NonNull<u8>, Miss> {
+    /// Goes through the mappings that hold `len` bytes, in order: start, mapping, pointer and bytes of the part.
+    fn walk(
+        &self,
+        die: u32,
+        va: u64,
+        len: u64,
+        access: Access,
+        mut each: impl FnMut(u64, &Mapping, NonNull<u8>, u64),
+    ) -> Result<(), Miss> {
         let end = va.checked_add(len).ok_or(Miss::Unmapped(va))?;
         let map = self.map.read();
         let (&first, _) = map.range(..=va).next_back().ok_or(Miss::Unmapped(va))?;
-        let (mut at, mut start, mut contiguous) = (va, None::<NonNull<u8>>, true);
-        let mut pieces = Vec::new();
+        let mut at = va;
         for (&v, m) in map.range(first..end) {
-            if v > at {
+            // The first may end before `va`.
+            let piece_end = (v + m.len).min(end);
+            if v > at || piece_end <= at {
                 return Err(Miss::Unmapped(at));
             }
-            let piece_end = (v + m.len).min(end);
             let p = self.check(die, at, piece_end - at, m, m.target.advance(at - v), access)?;
-            let head = *start.get_or_insert(p);
-            contiguous &= head.as_ptr().wrapping_add((at - va) as usize) == p.as_ptr();
-            pieces.push((v, m.len, m.target));
+            each(v, m, p, piece_end - at);
             at = piece_end;
         }
-        if at < end {
-            return Err(Miss::Unmapped(at));
-        }
-        match start {
+        if at < end { Err(Miss::Unmapped(at)) } else { Ok(()) }
+    }
+
+    /// A range that spans mappings: direct where the memory happens to be contiguous, else a linear view.
+    fn translate_scattered(&self, die: u32, va: u64, len: u64, access: Access) -> Result<NonNull<u8>, Miss> {
+        let (mut head, mut contiguous, mut walked) = (None::<NonNull<u8>>, true, 0);
+        let mut pieces = Vec::new();
+        self.walk(die, va, len, access, |v, m, p, bytes| {
+            let head = *head.get_or_insert(p);
+            contiguous &= head.as_ptr().wrapping_add(walked) == p.as_ptr();
+            walked += bytes as usize;
+            pieces.push((v, m.len, m.target));
+        })?;
+        match head {
             Some(head) if contiguous => Ok(head),
-            _ => self.linear_view(first, &pieces, va, at).ok_or(Miss::Unmapped(va)),
+            _ => {
+                let base = pieces.first().map_or(va, |p| p.0);
+                self.linear_view(base, &pieces, va, va + len).ok_or(Miss::Unmapped(va))
+            }
         }
+    }
+
+    /// The pieces of `len` bytes that work on `die` may access, in order; what lies side by side in this process is
+    /// one. As good, and for as long, as what [`AddressSpace::translate`] answers.
+    pub fn pieces(&self, die: u32, va: u64, len: u64, access: Access) -> Result<Vec<Piece>, Miss> {
+        let mut pieces: Vec<Piece> = Vec::new();
+        self.walk(die, va, len, access, |_, _, p, bytes| match pieces.last_mut() {
+            Some(last) if last.ptr.as_ptr().wrapping_add(last.len) == p.as_ptr() => {
+                last.len += bytes as usize
+            }
+            last => {
+                let start = last.map_or(0, |last| last.start + last.len);
+                pieces.push(Piece { start, ptr: p, len: bytes as usize });
+            }
+        })?;
+        Ok(pieces)
     }
 
     /// Finds or makes the view of the mappings `pieces`, which begin at `base`.

@@ -79,9 +79,12 @@ pub fn copy(
         .span(c.dst_pitch)
         .zip(c.span(c.src_pitch))
         .ok_or(SdmaError::Malformed("the copy leaves the address space"))?;
-    let src = Span::find(vm, host, die, c.src, src_span, Access::Read)
+    // Pieces that overlap would be copied in no sensible order.
+    let apart = c.src.abs_diff(c.dst) >= dst_span.max(src_span);
+    let find = if apart { Span::find_pieces } else { Span::find };
+    let src = find(vm, host, die, c.src, src_span, Access::Read)
         .map_err(|m| SdmaError::Miss(m, src_span, false))?;
-    let dst = Span::find(vm, host, die, c.dst, dst_span, Access::Write)
+    let dst = find(vm, host, die, c.dst, dst_span, Access::Write)
         .map_err(|m| SdmaError::Miss(m, dst_span, true))?;
     let (rows, width) = if c.height == 1 || (c.dst_pitch == c.width && c.src_pitch == c.width) {
         (1, c.bytes() as usize)
@@ -119,7 +122,7 @@ pub fn copy(
     Ok(())
 }
 
-/// Copies rows of which one side at least is another process's memory.
+/// Copies rows of which one side at least is another process's memory, or in pieces.
 fn copy_foreign(
     c: &Copy2d,
     dst: &Span,
@@ -155,7 +158,7 @@ pub fn fill(
         return Ok(());
     }
     let missed = |m| SdmaError::Miss(m, len, true);
-    let p = match Span::find(vm, host, die, va, len, Access::Write).map_err(missed)? {
+    let p = match Span::find_pieces(vm, host, die, va, len, Access::Write).map_err(missed)? {
         Span::Here(p) => p,
         to => {
             let pattern = vec![value; PIECE.min(len as usize)];

@@ -1,7 +1,7 @@
-//! Linear views: one host mapping over pieces of HBM that lie side by side in device addresses only.
+//! Linear views: one host mapping over pieces of memory that lie side by side in device addresses only.
 //!
 //! A kernel walks a tensor with one pointer, so a tensor that spans several physical pieces (expandable
-//! segments, the virtual-memory API) needs them side by side on the host too.
+//! segments, the virtual-memory API, pages of a guest) needs them side by side on the host too.
 
 use std::io;
 use std::os::fd::AsRawFd;
@@ -17,8 +17,25 @@ pub fn view(hbm: &[Shared], pieces: &[(u64, u64, Target)]) -> io::Result<MmapRaw
     let map = MmapRaw::from(MmapOptions::new().len(total as usize).no_reserve_swap().map_anon()?);
     let mut at = 0usize;
     for &(_, len, target) in pieces {
-        let Target::Hbm { die, offset } = target else {
-            return Err(io::Error::other("host memory cannot be part of a range that spans mappings"));
+        let (die, offset) = match target {
+            Target::Hbm { die, offset } => (die, offset),
+            Target::Host { addr } => {
+                // A length of 0 leaves the old mapping and makes another one of the same pages, if they are shared.
+                // SAFETY: as below; `addr` leads to mapped memory, or nothing is done.
+                let p = unsafe {
+                    let to = map.as_mut_ptr().add(at);
+                    let flags = libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED;
+                    libc::mremap(addr as *mut libc::c_void, 0, len as usize, flags, to)
+                };
+                if p == libc::MAP_FAILED {
+                    return Err(io::Error::last_os_error());
+                }
+                at += len as usize;
+                continue;
+            }
+            Target::Window { .. } => {
+                return Err(io::Error::other("another process's memory cannot be part of a linear view"));
+            }
         };
         hbm[die as usize].pieces(offset, len, |fd, from, len| {
             // SAFETY: the fixed range lies inside `map`, which this function owns and nobody else knows yet; the

@@ -1,5 +1,6 @@
-//! Memory of another process, which the device reaches by copying: for copies piece by piece, for kernels in a
-//! private copy that is written back when the kernel has ended.
+//! Memory that is not one piece in this process. That of another process is reached by copying: for copies piece by
+//! piece, for kernels in a private copy that is written back when the kernel has ended. Pages that lie scattered in
+//! this process (a guest's) are copied piece by piece too; kernels get a linear view of them from the address space.
 
 use std::ptr::NonNull;
 use std::sync::Arc;
@@ -7,7 +8,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use crate::device::{Foreign, HostBus};
-use crate::mmu::{Access, AddressSpace, Miss};
+use crate::mmu::{Access, AddressSpace, Miss, Piece};
 
 /// What a bounce buffer between two foreign memories holds.
 const BOUNCE: usize = 1 << 20;
@@ -19,6 +20,8 @@ pub enum Span {
     Here(NonNull<u8>),
     /// In another, from an address on.
     There(Arc<dyn Foreign>, u64),
+    /// In this process, in pieces.
+    Pieces(Arc<[Piece]>),
 }
 
 // SAFETY: a pointer that is only carried; what is done through it is up to who does it.
@@ -27,7 +30,7 @@ unsafe impl Send for Span {}
 unsafe impl Sync for Span {}
 
 impl Span {
-    /// As [`AddressSpace::translate`], for memory of either kind.
+    /// As [`AddressSpace::translate`], for memory of any kind; never in pieces.
     pub fn find(
         vm: &AddressSpace,
         host: &dyn HostBus,
@@ -45,6 +48,61 @@ impl Span {
         }
     }
 
+    /// As [`Span::find`], in pieces where that saves making a linear view.
+    pub fn find_pieces(
+        vm: &AddressSpace,
+        host: &dyn HostBus,
+        die: u32,
+        va: u64,
+        len: u64,
+        access: Access,
+    ) -> Result<Self, Miss> {
+        if let Ok(None) = vm.translate_one(die, va, len, access)
+            && let Ok(pieces) = vm.pieces(die, va, len, access)
+            && pieces.len() > 1
+        {
+            return Ok(Self::Pieces(pieces.into()));
+        }
+        Self::find(vm, host, die, va, len, access)
+    }
+
+    /// The span from a byte on, and how much of it is one piece; `None` past the end.
+    fn from(&self, at: usize) -> Option<(Self, usize)> {
+        match self {
+            // SAFETY: only offsets inside of the span are asked for.
+            Self::Here(p) => Some((Self::Here(unsafe { p.add(at) }), usize::MAX)),
+            Self::There(m, base) => Some((Self::There(m.clone(), base + at as u64), usize::MAX)),
+            Self::Pieces(pieces) => {
+                let piece = pieces[..pieces.partition_point(|p| p.start <= at)].last()?;
+                let skip = at - piece.start;
+                let left = piece.len.checked_sub(skip).filter(|&left| left != 0)?;
+                // SAFETY: `skip` is below the length of the piece.
+                Some((Self::Here(unsafe { piece.ptr.add(skip) }), left))
+            }
+        }
+    }
+
+    /// As [`Span::copy_from`], where one of the two is in pieces.
+    ///
+    /// # Safety
+    /// As there.
+    unsafe fn copy_pieces(&self, at: usize, from: &Span, from_at: usize, len: usize) -> bool {
+        let mut done = 0;
+        while done < len {
+            let (Some((to, room)), Some((from, left))) = (self.from(at + done), from.from(from_at + done))
+            else {
+                return false;
+            };
+            let n = room.min(left).min(len - done);
+            // SAFETY: both begin here and have `n` bytes.
+            if !unsafe { to.copy_from(0, &from, 0, n) } {
+                return false;
+            }
+            done += n;
+        }
+        true
+    }
+
     /// Copies `len` bytes from `from + from_at` to `self + at`; false if one of the two is not there any more.
     ///
     /// # Safety
@@ -53,6 +111,7 @@ impl Span {
         // SAFETY: the caller's promise, in each arm; a bounce buffer is as long as the pieces it holds.
         unsafe {
             match (self, from) {
+                (Self::Pieces(_), _) | (_, Self::Pieces(_)) => self.copy_pieces(at, from, from_at, len),
                 (Self::Here(to), Self::Here(from)) => {
                     std::ptr::copy(from.as_ptr().add(from_at), to.as_ptr().add(at), len);
                     true

@@ -271,6 +271,45 @@ fn a_scattered_range_is_linear_to_its_users() {
 }
 
 #[test]
+fn scattered_host_pages_are_one_range_to_their_users() {
+    const PAGES: u64 = 16;
+    const WORDS: usize = (PAGES * 4096 / 8) as usize;
+    let mut rig = Rig::new("910b1");
+    rig.vm(1);
+    rig.map_hbm(1, 0, VA, 0, MIB).unwrap();
+    // Each page of the range is another page of the host, as those of a guest's process are.
+    let base = rig.arena.alloc(PAGES * 4096);
+    let page = |i: u64| base + (i * 7 % PAGES) * 4096;
+    let host = VA + 64 * MIB;
+    for i in 0..PAGES {
+        let (va, addr) = (host + i * 4096, page(i));
+        rig.admin(Command { va, addr, len: 4096, kind: 1, flags: 3, ..Command::new(Opcode::Map, 1) })
+            .unwrap();
+    }
+    let word = |i: usize| (page(i as u64 / 512) + i as u64 % 512 * 8) as *mut u64;
+    let mut q = rig.queue(1, 1, 0);
+    // SAFETY: the queue is idle whenever memory is looked at.
+    unsafe {
+        (0..WORDS).for_each(|i| word(i).write(i as u64));
+        q.submit(sqe::copy(VA, host + 24, (WORDS as u64 - 3) * 8));
+        assert_eq!(q.wait(), 0);
+        assert!((0..WORDS - 3).all(|i| *hbm(&rig, 0, i as u64 * 8) == i as u64 + 3), "from pieces");
+        q.submit(sqe::fill(host, PAGES * 4096, 0));
+        q.submit(sqe::copy(host + 8, VA, (WORDS as u64 - 8) * 8));
+        assert_eq!(q.wait(), 0);
+        assert!((0..WORDS - 8).all(|i| *word(i + 1) == i as u64 + 3) && *word(0) == 0, "to pieces");
+        // Source and destination overlap: only a linear view gives memmove's order.
+        (0..WORDS).for_each(|i| word(i).write(i as u64));
+        q.submit(sqe::copy(host + 80, host, (WORDS as u64 - 10) * 8));
+        assert_eq!(q.wait(), 0);
+        assert!((10..WORDS).all(|i| *word(i) == i as u64 - 10), "within pieces");
+    }
+    q.submit(sqe::copy(VA, host, PAGES * 4096 + 1));
+    assert_eq!(q.wait(), DRM_VINCI_QUEUE_FAULTED);
+    assert_eq!(rig.event().unwrap().fault.address, host + PAGES * 4096);
+}
+
+#[test]
 fn nothing_that_a_process_writes_harms_the_device() {
     let mut rig = Rig::new("910c");
     rig.vm(1);

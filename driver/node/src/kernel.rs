@@ -10,6 +10,7 @@ use std::time::Duration;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use vinci_core::Errno;
 
+use crate::fork;
 use crate::mapping::Mapping;
 use crate::node::{Node, OpenError};
 
@@ -36,6 +37,7 @@ impl Kernel {
 
     /// Opens a node.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
+        fork::watch();
         let file = OpenOptions::new().read(true).write(true).open(path);
         let file = file.map_err(|error| OpenError::Open { path: path.display().to_string(), error })?;
         Ok(Self { file, path: path.into() })
@@ -49,6 +51,10 @@ fn errno(e: &io::Error) -> Errno {
 
 impl Node for Kernel {
     fn ioctl(&self, cmd: u32, payload: &mut [u8]) -> Result<(), Errno> {
+        // The file is its parent's, and what was mapped of it is not here.
+        if fork::is_forked_child() {
+            return Err(Errno::OwnerDead);
+        }
         // The size is part of the number; the kernel reads and writes that many bytes.
         if payload.len() < (cmd >> 16 & 0x3fff) as usize {
             return Err(Errno::Inval);
@@ -61,6 +67,9 @@ impl Node for Kernel {
     }
 
     fn mmap(&self, offset: u64, len: usize) -> Result<Mapping, Errno> {
+        if fork::is_forked_child() {
+            return Err(Errno::OwnerDead);
+        }
         let offset = libc::off_t::try_from(offset).map_err(|_| Errno::Inval)?;
         // SAFETY: a fresh mapping at an address of the kernel's choice.
         let p = unsafe {
@@ -81,6 +90,9 @@ impl Node for Kernel {
     }
 
     fn poll(&self, timeout: Option<Duration>) -> Result<bool, Errno> {
+        if fork::is_forked_child() {
+            return Err(Errno::OwnerDead);
+        }
         let timeout =
             timeout.map_or(PollTimeout::NONE, |t| PollTimeout::try_from(t).unwrap_or(PollTimeout::MAX));
         let mut fds = [PollFd::new(self.file.as_fd(), PollFlags::POLLIN)];

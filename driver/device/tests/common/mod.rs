@@ -24,9 +24,11 @@ pub struct Arena {
 
 impl Arena {
     pub fn new(len: usize) -> Arc<Self> {
-        let layout = std::alloc::Layout::from_size_align(len, 4096).unwrap();
-        // SAFETY: the layout is not empty.
-        let base = unsafe { std::alloc::alloc_zeroed(layout) } as usize;
+        let (access, kind) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED | libc::MAP_ANONYMOUS);
+        // SAFETY: a new mapping; shared, as a guest's memory is.
+        let base = unsafe { libc::mmap(std::ptr::null_mut(), len, access, kind, -1, 0) };
+        assert_ne!(base, libc::MAP_FAILED);
+        let base = base as usize;
         Arc::new(Self { base, len, next: AtomicU64::new(0), interrupts: AtomicU64::new(0) })
     }
 
@@ -40,9 +42,8 @@ impl Arena {
 impl Drop for Arena {
     fn drop(&mut self) {
         // The device's threads hold the arena as long as they run, so nobody uses it now.
-        let layout = std::alloc::Layout::from_size_align(self.len, 4096).unwrap();
-        // SAFETY: allocated in `new` with this layout.
-        unsafe { std::alloc::dealloc(self.base as *mut u8, layout) };
+        // SAFETY: mapped in `new`.
+        unsafe { libc::munmap(self.base as *mut libc::c_void, self.len) };
     }
 }
 
