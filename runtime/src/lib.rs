@@ -42,4 +42,4 @@ pub use memory::{
     Pool, PoolUsage, VirtualRange,
 };
 pub use notify::Notify;
-pub use stream::{Blocking, Compare, Reporter, Rows, Stream, StreamOptions};
+pub use stream::{Blocking, Compare, LaunchOptions, Reporter, Rows, Stream, StreamOptions};

@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use vinci::profile::{self, Direction, Recording, Task, Work};
-use vinci::{Buffer, CoreType, Device, Event, EventFlags, Kernel, Notify, Stream, StreamOptions};
+use vinci::{
+    Buffer, CoreType, Device, Event, EventFlags, Kernel, LaunchOptions, Notify, Stream, StreamOptions,
+};
+use vinci_hw::args::{ArgsBuilder, DType, TensorArg};
 
 static ONE: Mutex<()> = Mutex::new(());
 const SOON: Duration = Duration::from_secs(20);
@@ -132,4 +135,31 @@ fn recordings_do_not_hear_of_each_others_past() {
     drop(second);
     stream.launch(&nop, 1, &[]).unwrap();
     stream.synchronize(None).unwrap();
+}
+
+#[test]
+fn fewer_cores_take_more_of_the_models_time() {
+    let _one = ONE.lock();
+    let (stream, device) = (stream(), Device::get(0).unwrap());
+    let n = 512u64;
+    let buffer = Buffer::<f32>::new(&device, (3 * n * n) as usize).unwrap();
+    let at = |i: u64| buffer.ptr().0 + i * n * n * 4;
+    let mut args: ArgsBuilder = ArgsBuilder::new();
+    for i in 0..3 {
+        let dims = [n as i64, n as i64];
+        args.tensor(&TensorArg::new(at(i), DType::F32, &dims, &[n as i64, 1]).unwrap()).unwrap();
+    }
+    args.attr_f64(1.0).unwrap().attr_f64(0.0).unwrap().attr_i64(0).unwrap();
+    let matmul = Kernel::resident("matmul").unwrap();
+    let recording = Recording::start().unwrap();
+    for aic_cores in [0, device.info().aic_cores, 1] {
+        let options = LaunchOptions { aic_cores, ..LaunchOptions::default() };
+        stream.launch_with(&matmul, 1, args.finish(), options).unwrap();
+    }
+    stream.synchronize(None).unwrap();
+    assert!(recording.drain(SOON));
+    let times: Vec<_> =
+        of(&stream, recording.take()).iter().map(|t| t.model_end_ns - t.model_start_ns).collect();
+    assert_eq!(times[0], times[1], "all of them");
+    assert!(times[2] > 2 * times[0], "{times:?}");
 }

@@ -44,6 +44,8 @@ pub struct CostModel {
     link_bytes: f64,
     cube_fp32_ratio: f64,
     cube_int8_ratio: f64,
+    aic_cores: f64,
+    aiv_cores: f64,
 }
 
 impl CostModel {
@@ -59,19 +61,23 @@ impl CostModel {
             vector_fp32_ops: f64::from(p.die.aiv_cores) * f64::from(p.rates.vector_fp32_lanes) * ghz,
             hbm_bytes: f64::from(p.die.hbm_gbps),
             link_bytes: f64::from(p.link_gbps.max(1)),
+            aic_cores: f64::from(p.die.aic_cores),
+            aiv_cores: f64::from(p.die.aiv_cores),
         }
     }
 
-    /// Cost of a kernel in ns: the slowest of cube, vector and memory, after the launch.
-    pub fn kernel_ns(&self, w: &Work) -> u64 {
+    /// Cost of a kernel in ns: the slowest of cube, vector and memory, after the launch. It occupies `cores`, cube and
+    /// vector; 0 is all of them.
+    pub fn kernel_ns(&self, w: &Work, cores: [u32; 2]) -> u64 {
+        let part = |limit: u32, all: f64| if limit == 0 { 1.0 } else { (f64::from(limit) / all).min(1.0) };
         let cube_rate = self.cube_fp16_flops
             * match w.cube_element {
                 4 => self.cube_fp32_ratio,
                 1 => self.cube_int8_ratio,
                 _ => 1.0,
             };
-        let cube = w.cube_flops as f64 / cube_rate;
-        let vector = w.vector_ops as f64 / self.vector_fp32_ops;
+        let cube = w.cube_flops as f64 / (cube_rate * part(cores[0], self.aic_cores));
+        let vector = w.vector_ops as f64 / (self.vector_fp32_ops * part(cores[1], self.aiv_cores));
         let memory = (w.bytes_read + w.bytes_written) as f64 / self.hbm_bytes;
         (self.launch_ns + cube.max(vector).max(memory)) as u64
     }
@@ -179,7 +185,14 @@ mod tests {
             bytes_written: 2 * n * n,
             ..Work::default()
         };
-        let tflops = w.cube_flops as f64 / m.kernel_ns(&w) as f64 / 1e3;
+        let tflops = w.cube_flops as f64 / m.kernel_ns(&w, [0, 0]) as f64 / 1e3;
         assert!((340.0..364.0).contains(&tflops), "{tflops}");
+        let half = m.kernel_ns(&w, [12, 0]) as f64 / m.kernel_ns(&w, [0, 0]) as f64;
+        assert!((1.9..2.1).contains(&half), "half of the 24 cube cores take {half} times as long");
+        assert_eq!(
+            m.kernel_ns(&w, [1000, 1]),
+            m.kernel_ns(&w, [0, 0]),
+            "no vector work, no more cores than there are"
+        );
     }
 }

@@ -272,7 +272,7 @@ impl Inner {
         let bad = |e| of_kernel(kernel.name, 0, &KernelFault::Args(e));
         let args = ArgsView::new(block).map_err(bad)?;
         let work = (kernel.estimate)(&args).map_err(bad)?;
-        let model_ns = self.costs.kernel_ns(&work);
+        let model_ns = self.costs.kernel_ns(&work, [w[3] as u32, (w[3] >> 32) as u32]);
         if host_ns(&work) > INLINE_NS {
             return Ok(Step::Offload(Task::Kernel(kernel, block.to_vec(), model_ns)));
         }

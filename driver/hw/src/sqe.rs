@@ -53,6 +53,13 @@ pub fn kernel(id: u64, blocks: u32, args: u64, args_size: u32, timeout_ms: u32) 
     Sqe { blocks, ..entry(DRM_VINCI_OP_KERNEL, [id, args, sizes, 0, 0, 0, 0]) }
 }
 
+/// Limits the cores that an entry of [`kernel`] may occupy; 0 is all of them.
+pub fn set_cores(sqe: &mut Sqe, aic: u32, aiv: u32) {
+    let mut w = words(sqe);
+    w[3] = u64::from(aic) | u64::from(aiv) << 32;
+    sqe.__bindgen_anon_1.words = w;
+}
+
 /// Copies `bytes` from `src` to `dst`.
 pub fn copy(dst: u64, src: u64, bytes: u64) -> Sqe {
     copy_2d(dst, bytes, src, bytes, bytes, 1)

@@ -381,7 +381,11 @@ pub struct drm_vinci_sqe__bindgen_ty_1__bindgen_ty_1 {
     pub args_size: __u32,
     #[doc = " @timeout_ms: 0: the device's own limit"]
     pub timeout_ms: __u32,
-    pub reserved: [__u64; 4usize],
+    #[doc = " @aic_cores: cube cores it may occupy; 0: all"]
+    pub aic_cores: __u32,
+    #[doc = " @aiv_cores: vector cores it may occupy; 0: all"]
+    pub aiv_cores: __u32,
+    pub reserved: [__u64; 3usize],
 }
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]

@@ -78,7 +78,7 @@ fn sizes_are_frozen() {
         drm_vinci_die_info = 104,
         drm_vinci_kernel_info = 64,
         drm_vinci_clock_info = 16,
-        drm_vinci_process_info = 48,
+        drm_vinci_process_info = 120,
         drm_vinci_vm_create = 8,
         drm_vinci_vm_destroy = 8,
         drm_vinci_vm_map = 40,

@@ -1,7 +1,7 @@
 //! Devices.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -14,8 +14,6 @@ use crate::{capture, exception, stream};
 
 /// Limits that programs set: device and kind of core to number of cores.
 static LIMITS: Mutex<Option<HashMap<(u32, u32), u32>>> = Mutex::new(None);
-/// Float overflow mode of each device.
-static SATURATION: Mutex<Option<HashMap<u32, u32>>> = Mutex::new(None);
 /// Time that kernels may run and streams may wait for events; 0 until a program sets it.
 static EXECUTE_TIMEOUT_US: AtomicU64 = AtomicU64::new(0);
 static WAIT_TIMEOUT_S: AtomicU64 = AtomicU64::new(0);
@@ -30,6 +28,19 @@ pub fn core_limit(device: &Device, kind: u32) -> Result<u32> {
     let all = all_cores(device, kind)?;
     let limits = LIMITS.lock();
     Ok(limits.as_ref().and_then(|limits| limits.get(&(device.ordinal(), kind)).copied()).unwrap_or(all))
+}
+
+/// Whether any device has a limit, so that launches look for one.
+static LIMITED: AtomicBool = AtomicBool::new(false);
+
+/// Limits of a launch on a device: cube and vector cores, 0 for all of them.
+#[inline]
+pub fn core_limits(device: impl FnOnce() -> u32) -> [u32; 2] {
+    if !LIMITED.load(Ordering::Relaxed) {
+        return [0; 2];
+    }
+    let (limits, device) = (LIMITS.lock(), device());
+    [CUBE, VECTOR].map(|kind| limits.as_ref().and_then(|l| l.get(&(device, kind)).copied()).unwrap_or(0))
 }
 
 pub fn all_cores(device: &Device, kind: u32) -> Result<u32> {
@@ -238,6 +249,7 @@ entry! {
             return Err(invalid(format!("{value} is not a number of cores from 1 to {all}")));
         }
         LIMITS.lock().get_or_insert_default().insert((device.ordinal(), kind), value);
+        LIMITED.store(true, Ordering::Release);
         Ok(())
     }
 
@@ -253,20 +265,19 @@ entry! {
         if mode > 1 {
             return Err(Failure::new(INVALID_PARAM, format!("there is no overflow mode {mode}")));
         }
-        let (_, context) = context::current()?;
+        context::current()?;
         if mode != INF_NAN_MODE {
-            crate::unsupported::warn_once("saturation mode", "kernels compute with infinities and NaNs");
+            crate::unsupported::warn_once("aclrtSetDeviceSatMode", "there is no saturation mode");
+            let text = "kernels compute with infinities and NaNs; there is no saturation mode";
+            return Err(Failure::new(RT_FEATURE_NOT_SUPPORT, text));
         }
-        SATURATION.lock().get_or_insert_default().insert(context.device.ordinal(), mode);
         Ok(())
     }
 
     fn aclrtGetDeviceSatMode(mode: Out<u32>) {
         let place = mode.need("mode")?;
-        let (_, context) = context::current()?;
-        let modes = SATURATION.lock();
-        let mode = modes.as_ref().and_then(|modes| modes.get(&context.device.ordinal()).copied());
-        place.put(mode.unwrap_or(INF_NAN_MODE));
+        context::current()?;
+        place.put(INF_NAN_MODE);
         Ok(())
     }
 

@@ -5,7 +5,7 @@ use std::ffi::c_char;
 use std::sync::OnceLock;
 
 use parking_lot::Mutex;
-use vinci::{DevicePtr, Kernel, memory};
+use vinci::{DevicePtr, Kernel, LaunchOptions, memory};
 
 use crate::abi::{Address, Handle, In, Out, need_address};
 use crate::code::{Failure, INVALID_PARAM, Result, invalid};
@@ -59,7 +59,9 @@ entry! {
         let kernel = kernel.ok_or_else(|| invalid("vinci_launch: no such kernel"))?;
         // SAFETY: the library that calls vouches for its arguments.
         let args = if len == 0 { &[] } else { unsafe { bytes(args, len, "args") }? };
-        stream.stream.launch_with_timeout(kernel, blocks, args, device::execute_timeout()).map_err(|error| exception::failure_of(&stream, error))
+        let [aic_cores, aiv_cores] = stream.core_limits();
+        let options = LaunchOptions { timeout: device::execute_timeout(), aic_cores, aiv_cores };
+        stream.stream.launch_with(kernel, blocks, args, options).map_err(|error| exception::failure_of(&stream, error))
     }
 
     /// Shows a launch, before (0) or after it (1), to whoever dumps operators.

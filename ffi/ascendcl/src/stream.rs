@@ -42,6 +42,14 @@ pub struct Stream {
 }
 
 impl Stream {
+    /// Cube and vector cores that a launch may occupy, 0 for all of them.
+    #[inline]
+    pub fn core_limits(&self) -> [u32; 2] {
+        let device = device::core_limits(|| self.stream.device().ordinal());
+        let own = [0, 1].map(|kind: usize| self.cores[kind].load(Ordering::Relaxed));
+        [0, 1].map(|kind: usize| if own[kind] == 0 { device[kind] } else { own[kind] })
+    }
+
     /// The ACL_STREAM_ flags it was made with.
     pub fn flags(&self) -> u32 {
         self.flags

@@ -37,6 +37,17 @@ pub struct StreamOptions {
     pub flags: u32,
 }
 
+/// How a kernel is launched.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LaunchOptions {
+    /// The stream faults if the kernel runs for longer.
+    pub timeout: Option<Duration>,
+    /// Cube cores that it may occupy; 0 is all of them. It takes the model's time accordingly.
+    pub aic_cores: u32,
+    /// Vector cores, likewise.
+    pub aiv_cores: u32,
+}
+
 /// Comparison of [`Stream::wait_value`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Compare {
@@ -133,6 +144,17 @@ impl Stream {
         args: &[u8],
         timeout: Option<Duration>,
     ) -> Result<()> {
+        self.launch_with(kernel, blocks, args, LaunchOptions { timeout, ..LaunchOptions::default() })
+    }
+
+    /// As [`Stream::launch`], with options.
+    pub fn launch_with(
+        &self,
+        kernel: &Kernel,
+        blocks: u32,
+        args: &[u8],
+        options: LaunchOptions,
+    ) -> Result<()> {
         let op = "launch";
         if args.len() > args::MAX {
             let what = format!("{} bytes of arguments are more than {}", args.len(), args::MAX);
@@ -143,8 +165,12 @@ impl Stream {
         }
         let id = kernel.id();
         let size = args.len().next_multiple_of(8) as u32;
-        let timeout = timeout.map_or(0, |t| u32::try_from(millis(t)).unwrap_or(u32::MAX));
-        self.submit(op, args, |va| sqe::kernel(id, blocks, va, size, timeout))
+        let timeout = options.timeout.map_or(0, |t| u32::try_from(millis(t)).unwrap_or(u32::MAX));
+        self.submit(op, args, |va| {
+            let mut entry = sqe::kernel(id, blocks, va, size, timeout);
+            sqe::set_cores(&mut entry, options.aic_cores, options.aiv_cores);
+            entry
+        })
     }
 
     /// Records `event`: it completes when the work submitted so far is done.

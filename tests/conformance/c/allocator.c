@@ -35,6 +35,7 @@ int main(void)
     description = aclrtAllocatorCreateDesc();
     TRUE(description != NULL);
     EXPECT(aclrtAllocatorRegister(stream, description), PARAM);
+    EXPECT(aclrtAllocatorSetAllocAdviseFuncToDesc(NULL, NULL), PARAM);
     OK(aclrtAllocatorSetObjToDesc(description, &self));
     OK(aclrtAllocatorSetAllocFuncToDesc(description, allocate));
     OK(aclrtAllocatorSetFreeFuncToDesc(description, release));

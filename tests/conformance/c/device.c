@@ -110,6 +110,7 @@ int main(void)
     OK(aclrtGetDeviceSatMode(&mode));
     TRUE(mode == ACL_RT_OVERFLOW_MODE_INFNAN);
     OK(aclrtSetDeviceSatMode(ACL_RT_OVERFLOW_MODE_INFNAN));
+    EXPECT(aclrtSetDeviceSatMode(ACL_RT_OVERFLOW_MODE_SATURATION), NOT_SUPPORTED);
     EXPECT(aclrtSetDeviceSatMode(ACL_RT_OVERFLOW_MODE_UNDEF), PARAM);
     OK(aclrtSetOpExecuteTimeOut(5));
     OK(aclrtSetOpExecuteTimeOutV2(547000000, &actual));

@@ -65,6 +65,7 @@ fn main() {
         rows.push(symbols(&workspace, &headers, &[other.library]));
     }
     let homes = homes();
+    rows.push(unsupported(&workspace, &homes));
     for source in sources(&workspace) {
         rows.push(program(&workspace, &homes, &source, "ascendcl"));
     }
@@ -96,7 +97,7 @@ fn program(workspace: &Workspace, homes: &[Home], source: &Path, library: &str) 
     let binary = workspace.scratch.join(format!("{stem}-{library}"));
     let mut compiler = workspace.compiler(source);
     compiler.args(["-std=gnu11", "-O1", "-g", "-Wall", "-Wextra", "-Werror", "-pthread", "-o"]);
-    compiler.arg(&binary).arg(source);
+    compiler.arg(&binary).arg("-I").arg(folder(workspace)).arg(source);
     let others = OTHERS.iter().filter(|other| other.programs.contains(&&*stem)).map(|other| other.library);
     let libraries: Vec<_> = others.chain([library, "dl", "m"]).collect();
     workspace.link(&mut compiler, &libraries);
@@ -191,4 +192,28 @@ fn symbols(workspace: &Workspace, headers: &[PathBuf], libraries: &[&str]) -> Li
         failure = failure.or_else(|| run(workspace.command(&binary)).expect("the program runs").failure);
     }
     Line::alone(format!("symbols of {}", libraries.join(", ")), failure, format!("{count} functions"))
+}
+
+/// Every function that is not implemented says so with its own code and its name, whatever it is called with.
+fn unsupported(workspace: &Workspace, homes: &[Home]) -> Line {
+    let list = fs::read_to_string(workspace.root.join("ffi/ascendcl/src/unsupported.rs"));
+    let list = list.expect("the list can be read");
+    let (_, list) = list.split_once("\nunsupported! {").expect("the list is there");
+    let names: Vec<_> = list.split('}').next().unwrap_or_default().split_whitespace().collect();
+    let mut source =
+        String::from("#include \"check.h\"\n#include <dlfcn.h>\nstatic const char *names[] = {\n");
+    names.iter().for_each(|name| source.push_str(&format!("    \"{name}\",\n")));
+    source.push_str(
+        "};\nint main(void) {\n    for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++) {\n        \
+         int (*f)(void *, void *, void *) = (int (*)(void *, void *, void *))dlsym(RTLD_DEFAULT, names[i]);\n        \
+         const char *text;\n        TRUE(f && f((void *)1, names, NULL) == ACL_ERROR_FEATURE_UNSUPPORTED);\n        \
+         text = aclGetRecentErrMsg();\n        TRUE(text && strstr(text, names[i]));\n    }\n    \
+         OK(aclInit(NULL));\n    OK(aclFinalize());\n    return finish();\n}\n",
+    );
+    let path = workspace.scratch.join("every_unsupported.c");
+    fs::write(&path, source).expect("the target folder can be written");
+    Line {
+        name: format!("{} unsupported functions", names.len()),
+        ..program(workspace, homes, &path, "ascendcl")
+    }
 }

@@ -403,7 +403,11 @@ struct drm_vinci_sqe {
 			__u32 args_size;
 			/** @timeout_ms: 0: the device's own limit */
 			__u32 timeout_ms;
-			__u64 reserved[4];
+			/** @aic_cores: cube cores it may occupy; 0: all */
+			__u32 aic_cores;
+			/** @aiv_cores: vector cores it may occupy; 0: all */
+			__u32 aiv_cores;
+			__u64 reserved[3];
 		} kernel;
 		struct {
 			/** @dst: device address */
