@@ -7,7 +7,7 @@ use libloading::Library;
 
 use crate::home;
 
-type Handle = *mut c_void;
+pub type Handle = *mut c_void;
 
 macro_rules! symbols {
     ($lib:expr, $($field:ident: $type:ty),* $(,)?) => {
