@@ -145,6 +145,8 @@ ACL_FUNC_VISIBILITY aclprofConfig *aclprofCreateConfig(
 ACL_FUNC_VISIBILITY aclError aclprofDestroyConfig(const aclprofConfig *profilerConfig);
 /* ACL_ERROR_PROF_ALREADY_RUN if one of its devices is profiled already. */
 ACL_FUNC_VISIBILITY aclError aclprofStart(const aclprofConfig *profilerConfig);
+/* Checks what aclprofStart checks and brings up what it needs, so that starting takes no time; collects nothing. */
+ACL_FUNC_VISIBILITY aclError aclprofWarmup(const aclprofConfig *profilerConfig);
 /* Waits for the tasks that were submitted, for at most 10 s, and writes the folder. */
 ACL_FUNC_VISIBILITY aclError aclprofStop(const aclprofConfig *profilerConfig);
 /* Before aclprofStart. ACL_PROF_PATH is what aclprofInit takes; the others are kept for the folder's files. */

@@ -121,7 +121,11 @@ static void refusals(void)
     EXPECT(aclprofSetConfig(ACL_PROF_STORAGE_LIMIT, NULL, 1), PARAM);
     OK(aclprofSetConfig(ACL_PROF_SYS_HARDWARE_MEM_FREQ, "15", 2));
     EXPECT(aclprofStop(config), ACL_ERROR_PROF_NOT_RUN);
+    EXPECT(aclprofWarmup(NULL), PARAM);
+    OK(aclprofWarmup(config));
+    EXPECT(aclprofStop(config), ACL_ERROR_PROF_NOT_RUN);
     OK(aclprofStart(config));
+    EXPECT(aclprofWarmup(config), ACL_ERROR_PROF_ALREADY_RUN);
     EXPECT(aclprofStart(config), ACL_ERROR_PROF_ALREADY_RUN);
     TRUE(!aclprofCreateStamp());
     aclGetRecentErrMsg();

@@ -148,6 +148,21 @@ fn stop(session: &mut Session, handle: Handle) -> Result<()> {
     Ok(())
 }
 
+/// The session and the configuration, if collecting can start with it.
+fn check_start(session: Option<&mut Session>, handle: Handle) -> Result<(&mut Session, Arc<Config>)> {
+    crate::abi::need_address(handle, "profilerConfig")?;
+    let wanted = CONFIGS.get(handle).map_err(|failure| failure.code(INVALID_PARAM))?;
+    let session = session.ok_or_else(not_running)?;
+    let busy = |device: &&u32| session.running.iter().any(|(_, other)| other.config.devices.contains(device));
+    if let Some(device) = wanted.devices.iter().find(busy) {
+        return Err(Failure::new(PROF_ALREADY_RUN, format!("device {device} is profiled already")));
+    }
+    if session.running.iter().any(|(running, _)| *running == handle) {
+        return Err(Failure::new(PROF_ALREADY_RUN, "profiling was started with this configuration"));
+    }
+    Ok((session, wanted))
+}
+
 /// True from aclprofInit to aclprofFinalize.
 fn is_initialised() -> bool {
     SESSION.lock().is_some()
@@ -200,18 +215,16 @@ entry! {
         Ok(())
     }
 
-    fn aclprofStart(config: Handle) {
-        crate::abi::need_address(config, "profilerConfig")?;
-        let wanted = CONFIGS.get(config).map_err(|failure| failure.code(INVALID_PARAM))?;
+    fn aclprofWarmup(config: Handle) {
         let mut session = SESSION.lock();
-        let session = session.as_mut().ok_or_else(not_running)?;
-        let busy = |device: &&u32| session.running.iter().any(|(_, other)| other.config.devices.contains(device));
-        if let Some(device) = wanted.devices.iter().find(busy) {
-            return Err(Failure::new(PROF_ALREADY_RUN, format!("device {device} is profiled already")));
-        }
-        if session.running.iter().any(|(running, _)| *running == config) {
-            return Err(Failure::new(PROF_ALREADY_RUN, "profiling was started with this configuration"));
-        }
+        check_start(session.as_mut(), config)?;
+        vinci::profile::Recording::start()?;
+        Ok(())
+    }
+
+    fn aclprofStart(config: Handle) {
+        let mut session = SESSION.lock();
+        let (session, wanted) = check_start(session.as_mut(), config)?;
         session.running.push((config, Collection::start(wanted)?));
         Ok(())
     }
