@@ -161,7 +161,10 @@ impl Function {
     /// Whether the guest gave one of the function's BARs this address.
     pub fn owns_address(&self, address: u64) -> bool {
         let config = self.config.lock();
-        self.bars.iter().any(|bar| address.wrapping_sub(config.address(bar)) < bar.size)
+        self.bars.iter().any(|bar| {
+            let at = config.address(bar);
+            at != 0 && address.wrapping_sub(at) < bar.size
+        })
     }
 
     fn check(&self, region: u32, offset: u64, count: usize) -> Result<(), OutOfRegion> {
