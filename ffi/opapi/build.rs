@@ -14,6 +14,8 @@ fn main() {
             "vinci_operator_begin",
             "vinci_operator_end",
             "vinci_dump",
+            "aclrtSynchronizeStream",
+            "aclrtMemcpy",
         ],
     );
 }

@@ -42,6 +42,11 @@ pub fn two_outputs(args: &ArgsView<'_>) -> Result<Work, ArgsError> {
     streaming(args, 2, 2)
 }
 
+/// Three outputs.
+pub fn three_outputs(args: &ArgsView<'_>) -> Result<Work, ArgsError> {
+    streaming(args, 3, 8)
+}
+
 /// Tensors out, a, b and perhaps c: two operations for each element of `out` and step along `k`.
 pub fn matmul(args: &ArgsView<'_>) -> Result<Work, ArgsError> {
     let mut work = streaming(args, 1, 1)?;

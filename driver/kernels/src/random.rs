@@ -2,8 +2,9 @@
 //! element `i` of a launch is the same whatever the tiles and threads.
 //!
 //! All kernels take the tensors out, counter (two 64-bit words) and then those parameters that lie in memory, one
-//! element each: first, second, seed. Attributes: seed; first as float and as integer; second likewise; which of
-//! the three are read from tensors, as bits.
+//! element each: first, second, seed, step. Attributes: seed; first as float and as integer; second likewise; which
+//! of the first three are read from tensors, as bits 0 to 2. With bit 3 there is no counter tensor: its words are
+//! attributes 6 and 7. With bit 4 the step is added to the counter's high word.
 
 use std::f32::consts::TAU;
 
@@ -15,7 +16,9 @@ use crate::view::Tensor;
 use crate::{Ctx, KernelFault};
 
 const ROUNDS: u32 = 10;
-const IN_ORDER: [u8; 8] = [0, 1, 2, 3, 4, 5, 6, 7];
+/// Bit of the attribute that says where parameters are.
+const COUNTER_GIVEN: i64 = 8;
+pub const IN_ORDER: [u8; 8] = [0, 1, 2, 3, 4, 5, 6, 7];
 /// Standard deviations beyond which a truncated normal number is drawn again.
 const TRUNCATED_AT: f32 = 2.0;
 
@@ -33,9 +36,15 @@ pub fn philox(counter: u128, seed: u64) -> [u32; 4] {
     c
 }
 
+/// In [0, 1), a multiple of 2⁻⁵³.
+#[inline(always)]
+pub fn wide_unit(word: u64) -> f64 {
+    (word >> 11) as f64 * (1.0 / 9_007_199_254_740_992.0)
+}
+
 /// In [0, 1), a multiple of 2⁻²⁴.
 #[inline(always)]
-fn unit(word: u32) -> f32 {
+pub fn unit(word: u32) -> f32 {
     (word >> 8) as f32 * (1.0 / 16_777_216.0)
 }
 
@@ -50,7 +59,7 @@ fn normal_pair(a: u32, b: u32) -> [f32; 2] {
 
 /// Where the numbers of a launch come from.
 #[derive(Clone, Copy)]
-struct Draw {
+pub struct Draw {
     seed: u64,
     counter: u128,
 }
@@ -58,13 +67,13 @@ struct Draw {
 impl Draw {
     /// Block number `n` of the launch.
     #[inline(always)]
-    fn block(&self, n: usize) -> [u32; 4] {
+    pub fn block(&self, n: usize) -> [u32; 4] {
         philox(self.counter.wrapping_add(n as u128), self.seed)
     }
 
     /// Calls `element(index, word)` for a tile of 32-bit words.
     #[inline(always)]
-    fn words(&self, first: usize, count: usize, mut element: impl FnMut(usize, u32)) {
+    pub fn words(&self, first: usize, count: usize, mut element: impl FnMut(usize, u32)) {
         let mut block = [0; 4];
         for i in 0..count {
             let at = first + i;
@@ -77,7 +86,7 @@ impl Draw {
 
     /// As [`Draw::words`], of 64 bits.
     #[inline(always)]
-    fn wide_words(&self, first: usize, count: usize, mut element: impl FnMut(usize, u64)) {
+    pub fn wide_words(&self, first: usize, count: usize, mut element: impl FnMut(usize, u64)) {
         for i in 0..count {
             let at = first + i;
             let block = self.block(at / 2);
@@ -102,10 +111,15 @@ impl Draw {
 }
 
 /// The parameters of a launch, wherever they are.
-struct Parameters<L> {
-    draw: Draw,
-    first: L,
-    second: L,
+pub struct Parameters<L> {
+    /// The numbers.
+    pub draw: Draw,
+    /// Meaning by kernel.
+    pub first: L,
+    /// Meaning by kernel.
+    pub second: L,
+    /// The tensor behind those of the parameters.
+    pub next: usize,
 }
 
 fn read<L: Lane>(ctx: &Ctx<'_>, args: &ArgsView<'_>, index: usize) -> Result<L, KernelFault> {
@@ -118,15 +132,21 @@ fn read<L: Lane>(ctx: &Ctx<'_>, args: &ArgsView<'_>, index: usize) -> Result<L, 
     Ok(value[0])
 }
 
-fn parameters<L: Lane>(ctx: &Ctx<'_>, args: &ArgsView<'_>) -> Result<Parameters<L>, KernelFault> {
-    let counter = Tensor::input(ctx, args, 1)?;
-    if counter.count != 2 || counter.dtype.size() != 8 {
-        return Err(KernelFault::Unsupported("a counter that is not two 64-bit words"));
-    }
-    let mut words = [0u64; 2];
-    Source::new(&counter, &IN_ORDER).read(0, &mut words);
+/// Reads the parameters of a launch.
+pub fn parameters<L: Lane>(ctx: &Ctx<'_>, args: &ArgsView<'_>) -> Result<Parameters<L>, KernelFault> {
     let in_memory = args.attr_i64(5)?;
-    let mut next = 2;
+    let mut words = [0u64; 2];
+    let mut next = 1;
+    if in_memory & COUNTER_GIVEN == 0 {
+        let counter = Tensor::input(ctx, args, next)?;
+        if counter.count != 2 || counter.dtype.size() != 8 {
+            return Err(KernelFault::Unsupported("a counter that is not two 64-bit words"));
+        }
+        Source::new(&counter, &IN_ORDER).read(0, &mut words);
+        next += 1;
+    } else {
+        words = [args.attr(6)?, args.attr(7)?];
+    }
     let mut place = |bit: u32| {
         let there = in_memory & 1 << bit != 0;
         next += usize::from(there);
@@ -137,8 +157,11 @@ fn parameters<L: Lane>(ctx: &Ctx<'_>, args: &ArgsView<'_>) -> Result<Parameters<
     let second = place(1).map_or_else(|| given(3), |index| read(ctx, args, index))?;
     let seed =
         place(2).map_or_else(|| Ok(args.attr_i64(0)? as u64), |index| read::<u64>(ctx, args, index))?;
+    if let Some(index) = place(4) {
+        words[1] = words[1].wrapping_add(read::<u64>(ctx, args, index)?);
+    }
     let counter = u128::from(words[0]) | u128::from(words[1]) << 64;
-    Ok(Parameters { draw: Draw { seed, counter }, first, second })
+    Ok(Parameters { draw: Draw { seed, counter }, first, second, next })
 }
 
 /// Even in [first, second): floats, or integers, for which an empty range gives `first`.
@@ -146,13 +169,13 @@ pub fn uniform(ctx: &Ctx<'_>, args: &ArgsView<'_>) -> Result<(), KernelFault> {
     let out = Tensor::output(ctx, args, 0)?;
     match lane_of(out.dtype) {
         LaneKind::F32 => {
-            let Parameters { draw, first: low, second: high } = parameters::<f32>(ctx, args)?;
+            let Parameters { draw, first: low, second: high, .. } = parameters::<f32>(ctx, args)?;
             map_ordered::<f32, 0>(ctx, &out, &IN_ORDER, [], &|at, [], out| {
                 draw.words(at, out.len(), |i, word| out[i] = low + unit(word) * (high - low));
             });
         }
         _ if matches!(out.dtype, DType::I32 | DType::U32) => {
-            let Parameters { draw, first: low, second: high } = parameters::<i64>(ctx, args)?;
+            let Parameters { draw, first: low, second: high, .. } = parameters::<i64>(ctx, args)?;
             let range = high.saturating_sub(low).clamp(0, u32::MAX.into()) as u64;
             map_ordered::<i64, 0>(ctx, &out, &IN_ORDER, [], &|at, [], out| {
                 draw.words(at, out.len(), |i, word| {
@@ -161,7 +184,7 @@ pub fn uniform(ctx: &Ctx<'_>, args: &ArgsView<'_>) -> Result<(), KernelFault> {
             });
         }
         LaneKind::I64 => {
-            let Parameters { draw, first: low, second: high } = parameters::<i64>(ctx, args)?;
+            let Parameters { draw, first: low, second: high, .. } = parameters::<i64>(ctx, args)?;
             let range = if high > low { high.wrapping_sub(low) as u64 } else { 0 };
             map_ordered::<i64, 0>(ctx, &out, &IN_ORDER, [], &|at, [], out| {
                 draw.wide_words(at, out.len(), |i, word| {
@@ -169,14 +192,20 @@ pub fn uniform(ctx: &Ctx<'_>, args: &ArgsView<'_>) -> Result<(), KernelFault> {
                 });
             });
         }
+        LaneKind::F64 => {
+            let Parameters { draw, first: low, second: high, .. } = parameters::<f64>(ctx, args)?;
+            map_ordered::<f64, 0>(ctx, &out, &IN_ORDER, [], &|at, [], out| {
+                draw.wide_words(at, out.len(), |i, word| out[i] = low + wide_unit(word) * (high - low));
+            });
+        }
         LaneKind::U64 => {
-            let Parameters { draw, first: low, second: high } = parameters::<u64>(ctx, args)?;
+            let Parameters { draw, first: low, second: high, .. } = parameters::<u64>(ctx, args)?;
             let range = high.saturating_sub(low);
             map_ordered::<u64, 0>(ctx, &out, &IN_ORDER, [], &|at, [], out| {
                 draw.wide_words(at, out.len(), |i, word| out[i] = low + scaled(word, range));
             });
         }
-        _ => return Err(KernelFault::Unsupported("random numbers of this type")),
+        LaneKind::I32 => return Err(KernelFault::Unsupported("random numbers of this type")),
     }
     Ok(())
 }
@@ -189,7 +218,7 @@ fn scaled(word: u64, range: u64) -> u64 {
 
 /// Normal with mean `first` and standard deviation `second`.
 pub fn normal(ctx: &Ctx<'_>, args: &ArgsView<'_>) -> Result<(), KernelFault> {
-    let (out, Parameters { draw, first: mean, second: deviation }) = normal_parameters(ctx, args)?;
+    let (out, Parameters { draw, first: mean, second: deviation, .. }) = normal_parameters(ctx, args)?;
     map_ordered::<f32, 0>(ctx, &out, &IN_ORDER, [], &|at, [], out| {
         let mut numbers = [0.0; 4];
         for (i, out) in out.iter_mut().enumerate() {
@@ -207,7 +236,7 @@ pub fn normal(ctx: &Ctx<'_>, args: &ArgsView<'_>) -> Result<(), KernelFault> {
 
 /// As [`normal`], but never more than two standard deviations from the mean.
 pub fn truncated_normal(ctx: &Ctx<'_>, args: &ArgsView<'_>) -> Result<(), KernelFault> {
-    let (out, Parameters { draw, first: mean, second: deviation }) = normal_parameters(ctx, args)?;
+    let (out, Parameters { draw, first: mean, second: deviation, .. }) = normal_parameters(ctx, args)?;
     map_ordered::<f32, 0>(ctx, &out, &IN_ORDER, [], &|at, [], out| {
         out.iter_mut().enumerate().for_each(|(i, out)| *out = mean + deviation * draw.truncated(at + i));
     });
@@ -216,7 +245,7 @@ pub fn truncated_normal(ctx: &Ctx<'_>, args: &ArgsView<'_>) -> Result<(), Kernel
 
 fn normal_parameters(ctx: &Ctx<'_>, args: &ArgsView<'_>) -> Result<(Tensor, Parameters<f32>), KernelFault> {
     let out = Tensor::output(ctx, args, 0)?;
-    if lane_of(out.dtype) != LaneKind::F32 {
+    if !out.dtype.is_float() {
         return Err(KernelFault::Unsupported("normal numbers of this type"));
     }
     Ok((out, parameters::<f32>(ctx, args)?))

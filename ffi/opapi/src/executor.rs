@@ -9,8 +9,8 @@ use vinci_hw::args::ArgsBuilder;
 use crate::error::{OpError, Result, invalid, status};
 use crate::link;
 use crate::objects::{self, Object};
-use crate::program::{Launch, Program};
-use crate::view::{Base, View};
+use crate::program::{Found, Launch, Program};
+use crate::view::{Base, View, dense_strides};
 
 /// What phase 1 leaves for phase 2.
 pub struct Executor {
@@ -80,7 +80,8 @@ pub fn run(
         }
         let wanted = link::observed();
         if wanted == 0 {
-            return e.program.launches.iter().try_for_each(|l| launch(l, workspace, stream));
+            e.program.launches.iter().try_for_each(|l| launch(l, workspace, stream))?;
+            return settle(&e.program, workspace, stream);
         }
         link::operator_begin(name);
         let result = e.program.launches.iter().try_for_each(|l| {
@@ -89,8 +90,14 @@ pub fn run(
             dump(l, workspace, stream, wanted, link::AFTER)
         });
         link::operator_end();
-        result
+        result?;
+        settle(&e.program, workspace, stream)
     })
+}
+
+/// Gives the tensors whose shape the data decide their shape.
+fn settle(program: &Program, workspace: *mut c_void, stream: *mut c_void) -> Result<()> {
+    program.found.iter().try_for_each(|f| resize(f, workspace as u64, stream))
 }
 
 fn launch(l: &Launch, workspace: *mut c_void, stream: *mut c_void) -> Result<()> {
@@ -124,6 +131,18 @@ fn dump(l: &Launch, workspace: *mut c_void, stream: *mut c_void, wanted: u32, wh
     };
     let tensors: Vec<_> = l.views.iter().enumerate().map(tensor).collect();
     link::dump(stream, when, l.name, &tensors, &l.attrs).map_err(OpError::Runtime)
+}
+
+/// Waits for a number and gives a tensor the shape that it decides.
+fn resize(found: &Found, workspace: u64, stream: *mut c_void) -> Result<()> {
+    let address = found.count.arg(workspace)?.va;
+    let count = link::read_back(stream, address).map_err(OpError::Runtime)?;
+    let handle = found.tensor as *const c_void;
+    let mut tensor = (*objects::tensor("out", handle)?).clone();
+    tensor.dims = found.dims.iter().map(|d| d.unwrap_or(count)).collect();
+    tensor.strides = dense_strides(&tensor.dims);
+    objects::replace(handle, Object::Tensor(Arc::new(tensor)));
+    Ok(())
 }
 
 /// Lets an executor be used for phase 2 more than once.

@@ -62,6 +62,18 @@ pub unsafe fn vinci_dump(_: *mut c_void, _: u32, _: *const crate::link::Shown) -
     0
 }
 
+#[allow(non_snake_case)]
+pub unsafe fn aclrtSynchronizeStream(_: *mut c_void) -> i32 {
+    0
+}
+
+#[allow(non_snake_case)]
+pub unsafe fn aclrtMemcpy(to: *mut c_void, _: usize, from: *const c_void, bytes: usize, _: i32) -> i32 {
+    // SAFETY: the caller passes live memory of this size.
+    unsafe { std::ptr::copy_nonoverlapping(from.cast::<u8>(), to.cast::<u8>(), bytes) };
+    0
+}
+
 pub unsafe fn vinci_set_error(_: i32, text: *const u8, len: usize) {
     // SAFETY: the caller passes a live string.
     let text = unsafe { std::str::from_utf8(std::slice::from_raw_parts(text, len)) }.unwrap().to_string();

@@ -23,6 +23,9 @@ mod sys {
         pub fn vinci_operator_begin(name: *const u8, name_len: usize);
         pub fn vinci_operator_end();
         pub fn vinci_dump(stream: *mut c_void, when: u32, launch: *const super::Shown) -> i32;
+        pub fn aclrtSynchronizeStream(stream: *mut c_void) -> i32;
+        pub fn aclrtMemcpy(to: *mut c_void, room: usize, from: *const c_void, bytes: usize, kind: i32)
+        -> i32;
         pub fn vinci_set_error(code: i32, text: *const u8, text_len: usize);
     }
 }
@@ -134,5 +137,22 @@ pub fn dump(
     match unsafe { sys::vinci_dump(stream, when, &shown) } {
         0 => Ok(()),
         code => Err(code),
+    }
+}
+
+/// Waits for a stream, then reads an integer that work on it left at a device address.
+pub fn read_back(stream: *mut c_void, address: u64) -> Result<i64, i32> {
+    const DEVICE_TO_HOST: i32 = 2;
+    let mut value = 0i64;
+    // SAFETY: a handle and an address that the other side checks; the value is alive during the call.
+    unsafe {
+        match sys::aclrtSynchronizeStream(stream) {
+            0 => {}
+            code => return Err(code),
+        }
+        match sys::aclrtMemcpy((&raw mut value).cast(), 8, address as *const c_void, 8, DEVICE_TO_HOST) {
+            0 => Ok(value),
+            code => Err(code),
+        }
     }
 }

@@ -94,6 +94,7 @@ lookup! {
     floats Floats Arc<[f32]>, "aclFloatArray";
     bools Bools Arc<[bool]>, "aclBoolArray";
     tensors Tensors Arc<[usize]>, "aclTensorList";
+    scalars Scalars Arc<[usize]>, "aclScalarList";
     executor Executor Arc<Executor>, "aclOpExecutor";
 }
 

@@ -42,11 +42,24 @@ pub struct Launch {
     pub attrs: Vec<u64>,
 }
 
+/// An output whose first dimension is known only when the launches are done.
+#[derive(Debug)]
+pub struct Found {
+    /// Handle of the tensor.
+    pub tensor: usize,
+    /// Where the number will be: one int64 of the workspace.
+    pub count: View,
+    /// The dimensions, the found one being `None`.
+    pub dims: Vec<Option<i64>>,
+}
+
 /// The launches of an operator, in order, and the workspace they share.
 #[derive(Debug, Default)]
 pub struct Program {
     /// In order.
     pub launches: Vec<Launch>,
+    /// Outputs that take their shape from what was found.
+    pub found: Vec<Found>,
     /// Bytes.
     pub workspace: u64,
 }
@@ -68,6 +81,11 @@ impl Program {
         let attrs = attrs.iter().map(|a| a.bits()).collect();
         self.launches.push(Launch { kernel, name, views, outputs: outputs.len(), attrs });
         Ok(())
+    }
+
+    /// A place for a number that a kernel finds.
+    pub fn counter(&mut self) -> View {
+        self.temporary(DType::I64, &[1])
     }
 
     /// A dense tensor in the workspace.

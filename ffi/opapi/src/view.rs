@@ -73,6 +73,50 @@ impl View {
         self.dims.iter().product()
     }
 
+    /// Whether the elements lie one behind the other, the last dimension innermost.
+    pub fn is_dense(&self) -> bool {
+        let mut step = 1;
+        self.dims.iter().zip(&self.strides).rev().all(|(&d, &s)| {
+            let fits = d == 1 || s == step;
+            step *= d.max(1);
+            fits
+        })
+    }
+
+    /// A dense view in another shape of as many elements.
+    pub fn reshaped(&self, dims: &[i64]) -> Self {
+        debug_assert!(self.is_dense() && self.elements() == dims.iter().product::<i64>());
+        Self { dims: dims.to_vec(), strides: dense_strides(dims), ..self.clone() }
+    }
+
+    /// The first `n` elements of a dense view in sequence.
+    pub fn reshaped_part(&self, n: i64) -> Self {
+        debug_assert!(self.is_dense() && self.elements() >= n);
+        Self { dims: vec![n], strides: vec![1], ..self.clone() }
+    }
+
+    /// Its only element, without dimensions.
+    pub fn one(&self) -> Self {
+        Self { dims: Vec::new(), strides: Vec::new(), ..self.clone() }
+    }
+
+    /// `length` elements along dimension `dim`, from number `start` on.
+    pub fn narrow(&self, dim: usize, start: i64, length: i64) -> Self {
+        let mut v = self.shifted(start * self.strides[dim]);
+        v.dims[dim] = length;
+        v
+    }
+
+    /// The same view from another of its elements.
+    pub fn shifted(&self, elements: i64) -> Self {
+        let bytes = elements * self.dtype.size() as i64;
+        let base = match self.base {
+            Base::Device(va) => Base::Device(va.wrapping_add_signed(bytes)),
+            Base::Workspace(o) => Base::Workspace(o.wrapping_add_signed(bytes)),
+        };
+        Self { base, ..self.clone() }
+    }
+
     /// The same elements repeated to `dims`.
     pub fn expand(&self, dims: &[i64]) -> Result<Self> {
         let skip = dims.len().checked_sub(self.rank());

@@ -47,6 +47,20 @@ kinds! {
     Out *mut c_void => View, "aclTensor *", |arg, x| objects::tensor(arg, x)?.view(arg);
     /// A tensor that is read and written.
     Ref *mut c_void => View, "aclTensor *", |arg, x| objects::tensor(arg, x)?.view(arg);
+    /// A tensor that is read, or null.
+    OptTensor *const c_void => Option<View>, "const aclTensor *", |arg, x| {
+        if x.is_null() { Ok(None) } else { objects::tensor(arg, x)?.view(arg).map(Some) }
+    };
+    /// A tensor that is written, or null.
+    OptOut *mut c_void => Option<View>, "aclTensor *", |arg, x| {
+        if x.is_null() { Ok(None) } else { objects::tensor(arg, x)?.view(arg).map(Some) }
+    };
+    /// A tensor that is written and takes its shape from what is found: its view and its handle.
+    Found *mut c_void => (View, usize), "aclTensor *", |arg, x| Ok((objects::tensor(arg, x)?.view(arg)?, x as usize));
+    /// As [`Found`], or null.
+    OptFound *mut c_void => Option<(View, usize)>, "aclTensor *", |arg, x| {
+        if x.is_null() { Ok(None) } else { Ok(Some((objects::tensor(arg, x)?.view(arg)?, x as usize))) }
+    };
     /// A scalar.
     Scalar *const c_void => objects::Scalar, "const aclScalar *", |arg, x| objects::scalar(arg, x);
     /// A scalar or null.
@@ -85,12 +99,39 @@ kinds! {
     Double f64 => f64, "double", |arg, x| check(arg, x);
     /// Integers.
     Ints *const c_void => Arc<[i64]>, "const aclIntArray *", |arg, x| objects::ints(arg, x);
+    /// Integers, or null for none.
+    OptInts *const c_void => Arc<[i64]>, "const aclIntArray *", |arg, x| {
+        if x.is_null() { Ok(Arc::default()) } else { objects::ints(arg, x) }
+    };
+    /// Floats.
+    Floats *const c_void => Arc<[f32]>, "const aclFloatArray *", |arg, x| objects::floats(arg, x);
+    /// Truth values.
+    Bools *const c_void => Arc<[bool]>, "const aclBoolArray *", |arg, x| objects::bools(arg, x);
+    /// Scalars.
+    Scalars *const c_void => Vec<objects::Scalar>, "const aclScalarList *", |arg, x| {
+        objects::scalars(arg, x)?.iter().map(|&h| objects::scalar(arg, h as *const c_void)).collect()
+    };
+    /// Tensors that are written.
+    Outs *mut c_void => Vec<View>, "aclTensorList *", |arg, x| {
+        objects::tensors(arg, x)?.iter().map(|&h| objects::tensor(arg, h as *const c_void)?.view(arg)).collect()
+    };
     /// Tensors that are read.
     Tensors *const c_void => Vec<View>, "const aclTensorList *", |arg, x| {
         objects::tensors(arg, x)?.iter().map(|&h| objects::tensor(arg, h as *const c_void)?.view(arg)).collect()
     };
     /// An integer.
     Int i64 => i64, "int64_t", |arg, x| check(arg, x);
+    /// An integer that is never negative.
+    UInt u64 => u64, "uint64_t", |arg, x| check(arg, x);
+    /// A float.
+    Float f32 => f32, "float", |arg, x| check(arg, x);
+    /// A double.
+    Double f64 => f64, "double", |arg, x| check(arg, x);
+    /// A zero-terminated text; null is an empty one.
+    Text *const c_char => String, "const char *", |_arg, x| {
+        // SAFETY: the caller passes null or a zero-terminated text.
+        Ok(if x.is_null() { String::new() } else { unsafe { CStr::from_ptr(x) }.to_string_lossy().into_owned() })
+    };
     /// A small integer.
     Int8 i8 => i8, "int8_t", |arg, x| check(arg, x);
     /// An int.

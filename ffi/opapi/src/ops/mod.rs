@@ -8,6 +8,7 @@
 mod declare;
 mod elementwise;
 mod kinds;
+mod pointwise;
 
 /// Names the files of the families.
 macro_rules! families {
@@ -39,7 +40,18 @@ families! {
     norm
     order
     quant
+    attention_gradient
+    bits
+    conv_gradient
+    criterion
+    foreach
+    gradient
+    linalg
+    norm_gradient
+    random
     reduce
+    selection
+    special
 }
 
 #[cfg(test)]

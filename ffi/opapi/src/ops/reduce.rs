@@ -39,7 +39,7 @@ operators! {
 }
 
 /// Which dimensions go: those named, or all.
-fn reduced(dims: &[i64], rank: usize) -> Result<Vec<bool>> {
+pub fn reduced(dims: &[i64], rank: usize) -> Result<Vec<bool>> {
     let mut gone = vec![dims.is_empty(); rank];
     for &d in dims {
         let d = wrap_dim(d, rank)?;
@@ -53,7 +53,7 @@ fn reduced(dims: &[i64], rank: usize) -> Result<Vec<bool>> {
 }
 
 /// `out` with the reduced dimensions put back as 1, as kernels take it.
-fn keep_form(a: &View, gone: &[bool], keep: bool, out: &View) -> Result<View> {
+pub fn keep_form(a: &View, gone: &[bool], keep: bool, out: &View) -> Result<View> {
     let kept = a.dims.iter().zip(gone).map(|(&d, &g)| if g { 1 } else { d });
     if keep {
         check_shape(out, &kept.collect::<Vec<_>>())?;

@@ -1,0 +1,191 @@
+//! The gradient of attention: scores and probabilities are made again, then go back through softmax and products.
+
+use std::sync::Arc;
+
+use super::declare::operators;
+use super::elementwise::check_shape;
+use crate::dtype::DType;
+use crate::error::{Result, invalid};
+use crate::program::Attr::{Float, Int, Type};
+use crate::program::Program;
+use crate::view::View;
+
+operators! {
+    "flash_attention_score_grad" { /// Gradients of attention to query, key and value.
+        aclnnFlashAttentionScoreGrad(query: Tensor, keyIn: Tensor, value: Tensor, dy: Tensor, pseShiftOptional: OptTensor, dropMaskOptional: OptTensor, paddingMaskOptional: OptTensor, attenMaskOptional: OptTensor, softmaxMaxOptional: OptTensor, softmaxSumOptional: OptTensor, softmaxInOptional: OptTensor, attentionInOptional: OptTensor, prefixOptional: OptInts, scaleValue: Double, keepProb: Double, preTokens: Int, nextTokens: Int, headNum: Int, inputLayout: Text, innerPrecise: Int, sparseMode: Int, dqOut: Out, dkOut: Out, dvOut: Out, dpseOut: OptOut) =>
+            |p, q, k, v, g, pse, drop, _, mask, _, _, _, _, _, scale, keep, pre, next, n, layout, _, mode, dq, dk, dv, dpse|
+                gradient(p, Attention { q, k, v, pse, drop, mask, scale, keep, pre, next, heads: n, layout, mode, scaled_pse: true }, g, [dq, dk, dv], dpse); }
+    "flash_attention_score_grad_v2" { /// As aclnnFlashAttentionScoreGrad; pseType 0 adds the shift to scaled scores, 1 scales their sum.
+        aclnnFlashAttentionScoreGradV2(query: Tensor, keyIn: Tensor, value: Tensor, dy: Tensor, pseShiftOptional: OptTensor, dropMaskOptional: OptTensor, paddingMaskOptional: OptTensor, attenMaskOptional: OptTensor, softmaxMaxOptional: OptTensor, softmaxSumOptional: OptTensor, softmaxInOptional: OptTensor, attentionInOptional: OptTensor, prefixOptional: OptInts, qStartIdxOptional: OptInts, kvStartIdxOptional: OptInts, scaleValue: Double, keepProb: Double, preTokens: Int, nextTokens: Int, headNum: Int, inputLayout: Text, innerPrecise: Int, sparseMode: Int, pseType: Int, dqOut: Out, dkOut: Out, dvOut: Out, dpseOut: OptOut) =>
+            |p, q, k, v, g, pse, drop, _, mask, _, _, _, _, _: Arc<[i64]>, _: Arc<[i64]>, _: Arc<[i64]>, scale, keep, pre, next, n, layout, _, mode, kind: i64, dq, dk, dv, dpse|
+                gradient(p, Attention { q, k, v, pse, drop, mask, scale, keep, pre, next, heads: n, layout, mode, scaled_pse: kind != 0 }, g, [dq, dk, dv], dpse); }
+}
+
+/// The arguments of attention.
+pub struct Attention {
+    q: View,
+    k: View,
+    v: View,
+    pse: Option<View>,
+    drop: Option<View>,
+    mask: Option<View>,
+    scale: f64,
+    keep: f64,
+    pre: i64,
+    next: i64,
+    heads: i64,
+    layout: String,
+    mode: i64,
+    scaled_pse: bool,
+}
+
+/// `[batch, heads, length, width]` of a tensor in a layout; `heads` is what the layout does not tell.
+fn four(name: &str, v: &View, layout: &str, heads: i64) -> Result<View> {
+    let (rank, order): (usize, &[i64]) = match layout {
+        "BNSD" => (4, &[0, 1, 2, 3]),
+        "BSND" => (4, &[0, 2, 1, 3]),
+        "BSH" => (3, &[0, 2, 1, 3]),
+        "SBH" => (3, &[1, 2, 0, 3]),
+        _ => return Err(invalid!("layout {layout:?}; BNSD, BSND, BSH and SBH are supported")),
+    };
+    if v.rank() != rank {
+        return Err(invalid!("{name} has shape {:?}; layout {layout} has {rank} dimensions", v.dims));
+    }
+    if rank == 4 {
+        return v.permute(order);
+    }
+    if heads <= 0 || v.dims[2] % heads != 0 {
+        return Err(invalid!("{name} has shape {:?}, which is not {heads} heads", v.dims));
+    }
+    let mut split = v.unsqueeze(&[2]);
+    split.dims[2] = heads;
+    split.dims[3] /= heads;
+    split.strides[2] = split.dims[3] * split.strides[3];
+    split.permute(order)
+}
+
+/// `[batch, heads, …]` with the heads as `[groups, heads in a group]`.
+fn grouped(v: &View, group: i64) -> View {
+    let mut v = v.unsqueeze(&[2]);
+    v.strides[2] = v.strides[1];
+    v.strides[1] *= group;
+    v.dims[2] = group;
+    v.dims[1] /= group;
+    v
+}
+
+fn turned(v: &View) -> Result<View> {
+    v.permute(&[0, 1, 2, 4, 3])
+}
+
+fn product(p: &mut Program, out: &View, a: &View, b: &View, scale: f64) -> Result<()> {
+    p.launch("matmul", &[out], &[a, b], &[Float(scale), Float(0.0), Int(0)])
+}
+
+impl Attention {
+    /// Masks scores `[B, N, Sq, Skv]`: by the tensor, and by position.
+    fn hide(&self, p: &mut Program, scores: &View) -> Result<()> {
+        let (rows, columns) = (scores.dims[2], scores.dims[3]);
+        // Columns first..=last of row r are seen; both move with r.
+        let shift = if matches!(self.mode, 3 | 4) { columns - rows } else { 0 };
+        let (low, high) = match self.mode {
+            2 | 3 => (i64::MIN, shift),
+            0 | 4 => (shift.saturating_sub(self.pre), shift.saturating_add(self.next)),
+            1 => (i64::MIN, i64::MAX),
+            other => return Err(invalid!("sparseMode {other}; 0 to 4 are supported")),
+        };
+        if low > -rows || high < columns {
+            p.launch("band_fill", &[scores], &[], &[Float(f64::from(f32::MIN)), Int(low), Int(high)])?;
+        }
+        let Some(mask) = self.mask.as_ref().filter(|_| matches!(self.mode, 0 | 1)) else { return Ok(()) };
+        let mask = match mask.rank() {
+            2 => mask.clone(),
+            _ => mask.expand(&scores.dims)?,
+        };
+        let hidden = super::pointwise::constant(p, f64::from(f32::MIN), &scores.dims)?;
+        p.launch("where", &[scores], &[&mask.expand(&scores.dims)?, &hidden, scores], &[])
+    }
+
+    fn dropped(&self, p: &mut Program, v: &View) -> Result<View> {
+        match &self.drop {
+            Some(mask) if self.keep < 1.0 => {
+                let out = p.temporary(v.dtype, &v.dims);
+                p.launch("dropout", &[&out], &[v, mask], &[Float(1.0 / self.keep)])?;
+                Ok(out)
+            }
+            _ => Ok(v.clone()),
+        }
+    }
+}
+
+fn gradient(p: &mut Program, a: Attention, grad: View, outs: [View; 3], dpse: Option<View>) -> Result<()> {
+    let [dq, dk, dv] = &outs;
+    check_shape(dq, &a.q.dims)?;
+    check_shape(dk, &a.k.dims)?;
+    check_shape(dv, &a.v.dims)?;
+    let q = four("query", &a.q, &a.layout, a.heads)?;
+    let width = q.dims[3].max(1);
+    let kv_heads = |v: &View| if v.rank() == 3 { v.dims[2] / width } else { a.heads };
+    let k = four("key", &a.k, &a.layout, kv_heads(&a.k))?;
+    let v = four("value", &a.v, &a.layout, k.dims[1])?;
+    let grad = four("dy", &grad, &a.layout, a.heads)?;
+    let [batch, heads, rows, _] = [q.dims[0], q.dims[1], q.dims[2], q.dims[3]];
+    let (kv, columns) = (k.dims[1], k.dims[2]);
+    if kv == 0 || heads % kv != 0 || k.dims[0] != batch || v.dims[..3] != k.dims[..3] || grad.dims[..3] != q.dims[..3] {
+        return Err(invalid!("query {:?}, key {:?}, value {:?} and dy {:?} do not belong together", q.dims, k.dims, v.dims, grad.dims));
+    }
+    let group = heads / kv;
+    let kind = if q.dtype == DType::F64 { DType::F64 } else { DType::F32 };
+    let each = |v: &View| -> Result<View> {
+        let v = v.unsqueeze(&[2]);
+        let mut dims = v.dims.clone();
+        dims[2] = group;
+        v.expand(&dims)
+    };
+    let (q5, g5, k5, v5) = (grouped(&q, group), grouped(&grad, group), each(&k)?, each(&v)?);
+    let scores = p.temporary(kind, &[batch, heads, rows, columns]);
+    let scores5 = grouped(&scores, group);
+    product(p, &scores5, &q5, &turned(&k5)?, a.scale)?;
+    if let Some(pse) = &a.pse {
+        let alpha = if a.scaled_pse { a.scale } else { 1.0 };
+        p.launch("add", &[&scores], &[&scores, &pse.expand(&scores.dims)?], &[Type(kind), Float(alpha), Int(1)])?;
+    }
+    a.hide(p, &scores)?;
+    p.launch("softmax", &[&scores], &[&scores], &[Int(3)])?;
+    let kept = a.dropped(p, &scores)?;
+    // The gradients of key and value are sums over the heads that share them.
+    let sum_into = |p: &mut Program, out: &View, a5: &View, b5: &View, scale: f64| -> Result<()> {
+        let out = out.unsqueeze(&[2]);
+        if group == 1 {
+            return product(p, &out, a5, b5, scale);
+        }
+        let mut dims = out.dims.clone();
+        dims[2] = group;
+        let parts = p.temporary(kind, &dims);
+        product(p, &parts, a5, b5, scale)?;
+        p.launch("reduce_sum", &[&out], &[&parts], &[Type(kind)])
+    };
+    let (dq4, dk4, dv4) = (
+        four("dq", dq, &a.layout, a.heads)?,
+        four("dk", dk, &a.layout, kv)?,
+        four("dv", dv, &a.layout, kv)?,
+    );
+    sum_into(p, &dv4, &turned(&grouped(&kept, group))?, &g5, 1.0)?;
+    let slopes = p.temporary(kind, &scores.dims);
+    product(p, &grouped(&slopes, group), &g5, &turned(&v5)?, 1.0)?;
+    let slopes = a.dropped(p, &slopes)?;
+    p.launch("softmax_backward", &[&slopes], &[&slopes, &scores], &[Int(3)])?;
+    let slopes5 = grouped(&slopes, group);
+    product(p, &grouped(&dq4, group), &slopes5, &k5, a.scale)?;
+    sum_into(p, &dk4, &turned(&slopes5)?, &q5, a.scale)?;
+    if let Some(out) = dpse.filter(|o| a.pse.is_some() && o.elements() > 0) {
+        let scale = if a.scaled_pse { a.scale } else { 1.0 };
+        if out.rank() != 4 {
+            return Err(invalid!("dpse has shape {:?}; four dimensions are needed", out.dims));
+        }
+        let sums = p.temporary(kind, &out.dims);
+        p.launch("reduce_sum", &[&sums], &[&slopes], &[Type(kind)])?;
+        p.launch("mul_s", &[&out], &[&sums], &[Type(kind), Float(scale), Int(1)])?;
+    }
+    Ok(())
+}

@@ -1,0 +1,185 @@
+//! Norms, and the algebra of small matrices.
+
+use super::declare::operators;
+use super::elementwise::check_shape;
+use super::pointwise::dense;
+use super::reduce::{keep_form, reduced};
+use crate::dtype::{DType, floating};
+use crate::error::{Result, invalid};
+use crate::objects::Scalar;
+use crate::program::Attr::{Float, Int};
+use crate::program::Program;
+use crate::view::View;
+use std::sync::Arc;
+
+operators! {
+    "linalg_vector_norm" { /// out = norm of order ord over dims (all if there are none).
+        aclnnLinalgVectorNorm(self_: Tensor, ord: Scalar, dims: Ints, keepDim: Bool, dtype: Type, out: Out) => |p, a, s: Scalar, d: Arc<[i64]>, k, _, o| norm(p, &a, s.float, &d, k, &o); }
+    "norm" { /// out = norm of order pScalar over dim (all if there are none).
+        aclnnNorm(self_: Tensor, pScalar: Scalar, dim: Ints, keepdim: Bool, out: Out) => |p, a, s: Scalar, d: Arc<[i64]>, k, o| norm(p, &a, s.float, &d, k, &o); }
+    "inverse" { /// out = inverse of each matrix of self.
+        aclnnInverse(self_: Tensor, out: Out) => inverse; }
+    "slogdet" { /// Sign and logarithm of the absolute value of the determinant of each matrix of self.
+        aclnnSlogdet(self_: Tensor, signOut: Out, logOut: Out) => slogdet; }
+    "linalg_cholesky" { /// out = lower (or upper) triangular factor of each positive definite matrix of self.
+        aclnnLinalgCholesky(self_: Tensor, upper: Bool, out: Out) => cholesky; }
+    "linalg_qr" { /// self = Q R for each matrix; mode 0 reduced, 1 complete, 2 only R.
+        aclnnLinalgQr(self_: Tensor, mode: Int, Q: Out, R: Out) => qr; }
+    "triangular_solve" { /// xOut = solution of A x = self, A triangular.
+        aclnnTriangularSolve(self_: Tensor, A: Tensor, upper: Bool, transpose: Bool, unitriangular: Bool, xOut: Out, mOut: Out) => solve; }
+    "svd" { /// input = u diag(sigma) v transposed, for each matrix.
+        aclnnSvd(input: Tensor, fullMatrices: Bool, computeUV: Bool, sigma: Out, u: Out, v: Out) => svd; }
+    "linalg_cross" { /// out = cross product of vectors of three elements along dim.
+        aclnnLinalgCross(self_: Tensor, other: Tensor, dim: Int, out: Out) => cross; }
+}
+
+/// out = norm over dimensions.
+pub fn norm(p: &mut Program, a: &View, order: f64, dims: &[i64], keep: bool, out: &View) -> Result<()> {
+    if !a.dtype.is_float() || !out.dtype.is_float() {
+        return Err(invalid!("a norm of {:?} into {:?}; floats are needed", a.dtype, out.dtype));
+    }
+    let gone = reduced(dims, a.rank())?;
+    let out = keep_form(a, &gone, keep, out)?;
+    p.launch("norm", &[&out], &[a], &[Float(order)])
+}
+
+/// The two last dimensions.
+fn matrix(name: &str, v: &View) -> Result<(i64, i64)> {
+    match v.dims[..] {
+        [.., m, n] if v.dtype.is_float() => Ok((m, n)),
+        _ => Err(invalid!("{name} has shape {:?} and type {:?}; matrices of floats are needed", v.dims, v.dtype)),
+    }
+}
+
+fn square(name: &str, v: &View) -> Result<i64> {
+    match matrix(name, v)? {
+        (m, n) if m == n => Ok(n),
+        _ => Err(invalid!("{name} has shape {:?}; square matrices are needed", v.dims)),
+    }
+}
+
+/// Batch dimensions as one, for views that are dense.
+fn batched(v: &View, kept: usize) -> View {
+    let at = v.rank() - kept;
+    let dims: Vec<_> = [v.dims[..at].iter().product()].into_iter().chain(v.dims[at..].iter().copied()).collect();
+    v.reshaped(&dims)
+}
+
+/// Launches a kernel over batches: dense float inputs and outputs, each with so many dimensions behind the batch's.
+fn launch(
+    p: &mut Program,
+    k: &'static str,
+    outs: &[(&View, usize)],
+    ins: &[(&View, usize)],
+    attrs: &[i64],
+) -> Result<()> {
+    let kind = floating(ins[0].0.dtype);
+    let kind = if kind == DType::F64 { kind } else { DType::F32 };
+    let inputs = ins.iter().map(|(v, kept)| Ok(batched(&dense(p, v, kind)?, *kept))).collect::<Result<Vec<_>>>()?;
+    let made: Vec<View> = outs
+        .iter()
+        .map(|(v, _)| if v.dtype == kind && v.is_dense() { (*v).clone() } else { p.temporary(kind, &v.dims) })
+        .collect();
+    let outputs: Vec<View> = made.iter().zip(outs).map(|(v, (_, kept))| batched(v, *kept)).collect();
+    let attrs: Vec<_> = attrs.iter().map(|&a| Int(a)).collect();
+    p.launch(k, &outputs.iter().collect::<Vec<_>>(), &inputs.iter().collect::<Vec<_>>(), &attrs)?;
+    made.iter().zip(outs).filter(|(made, (out, _))| made.base != out.base).try_for_each(|(made, (out, _))| {
+        p.launch("copy", &[out], &[made], &[])
+    })
+}
+
+fn inverse(p: &mut Program, a: View, out: View) -> Result<()> {
+    square("self", &a)?;
+    check_shape(&out, &a.dims)?;
+    launch(p, "inverse", &[(&out, 2)], &[(&a, 2)], &[])
+}
+
+fn slogdet(p: &mut Program, a: View, sign: View, log: View) -> Result<()> {
+    square("self", &a)?;
+    let dims = &a.dims[..a.rank() - 2];
+    check_shape(&sign, dims)?;
+    check_shape(&log, dims)?;
+    launch(p, "slogdet", &[(&sign, 0), (&log, 0)], &[(&a, 2)], &[])
+}
+
+fn cholesky(p: &mut Program, a: View, upper: bool, out: View) -> Result<()> {
+    square("self", &a)?;
+    check_shape(&out, &a.dims)?;
+    launch(p, "cholesky", &[(&out, 2)], &[(&a, 2)], &[upper.into()])
+}
+
+fn qr(p: &mut Program, a: View, mode: i64, q: View, r: View) -> Result<()> {
+    let (m, n) = matrix("self", &a)?;
+    let shape = |x, y| a.dims[..a.rank() - 2].iter().copied().chain([x, y]).collect::<Vec<_>>();
+    let k = if mode == 1 { m } else { m.min(n) };
+    check_shape(&r, &shape(k, n))?;
+    if mode == 2 {
+        let unused = p.temporary(r.dtype, &shape(m, k));
+        return launch(p, "qr", &[(&unused, 2), (&r, 2)], &[(&a, 2)], &[]);
+    }
+    check_shape(&q, &shape(m, k))?;
+    launch(p, "qr", &[(&q, 2), (&r, 2)], &[(&a, 2)], &[])
+}
+
+#[allow(clippy::too_many_arguments)] // CANN's
+fn solve(
+    p: &mut Program,
+    b: View,
+    a: View,
+    upper: bool,
+    transpose: bool,
+    unit: bool,
+    x: View,
+    copy: View,
+) -> Result<()> {
+    let n = square("A", &a)?;
+    let (rows, columns) = matrix("self", &b)?;
+    let batch = crate::view::broadcast(&a.dims[..a.rank() - 2], &b.dims[..b.rank() - 2])?;
+    let shape = |r, c| batch.iter().copied().chain([r, c]).collect::<Vec<_>>();
+    if rows != n {
+        return Err(invalid!("A has {n} rows and self {rows}"));
+    }
+    check_shape(&x, &shape(n, columns))?;
+    let (a, b) = (a.expand(&shape(n, n))?, b.expand(&shape(n, columns))?);
+    if copy.dims == a.dims {
+        super::movement::copy(p, &a, &copy)?;
+    }
+    let attrs = [upper, transpose, unit].map(i64::from);
+    launch(p, "triangular_solve", &[(&x, 2)], &[(&b, 2), (&a, 2)], &attrs)
+}
+
+fn svd(p: &mut Program, a: View, full: bool, vectors: bool, sigma: View, u: View, v: View) -> Result<()> {
+    let (m, n) = matrix("input", &a)?;
+    let k = m.min(n);
+    let lead = a.dims[..a.rank() - 2].to_vec();
+    let shape = |x: &[i64]| lead.iter().chain(x).copied().collect::<Vec<_>>();
+    check_shape(&sigma, &shape(&[k]))?;
+    if !vectors {
+        let (u, v) = (p.temporary(a.dtype, &shape(&[m, k])), p.temporary(a.dtype, &shape(&[n, k])));
+        return launch(p, "svd", &[(&sigma, 1), (&u, 2), (&v, 2)], &[(&a, 2)], &[]);
+    }
+    check_shape(&u, &shape(&[m, if full { m } else { k }]))?;
+    check_shape(&v, &shape(&[n, if full { n } else { k }]))?;
+    launch(p, "svd", &[(&sigma, 1), (&u, 2), (&v, 2)], &[(&a, 2)], &[])
+}
+
+fn cross(p: &mut Program, a: View, b: View, dim: i64, out: View) -> Result<()> {
+    let dims = crate::view::broadcast(&a.dims, &b.dims)?;
+    check_shape(&out, &dims)?;
+    let d = crate::view::wrap_dim(dim, out.rank())?;
+    if out.rank() == 0 || out.dims[d] != 3 {
+        return Err(invalid!("dimension {d} of shape {dims:?}; three elements are needed"));
+    }
+    let (a, b) = (a.expand(&dims)?, b.expand(&dims)?);
+    // The output may be an input.
+    let result = p.temporary(out.dtype, &dims);
+    let part = |v: &View, i: usize| v.narrow(d, (i % 3) as i64, 1);
+    for i in 0..3 {
+        let o = part(&result, i);
+        let minus = p.temporary(out.dtype, &o.dims);
+        super::elementwise::arithmetic(p, "mul", &part(&a, i + 1), &part(&b, i + 2), None, &o)?;
+        super::elementwise::arithmetic(p, "mul", &part(&a, i + 2), &part(&b, i + 1), None, &minus)?;
+        super::elementwise::arithmetic(p, "sub", &o, &minus, None, &o)?;
+    }
+    super::movement::copy(p, &result, &out)
+}

@@ -1,0 +1,277 @@
+//! Elements by index tensors and masks, embeddings, and what is found in data.
+
+use super::declare::operators;
+use super::elementwise::check_shape;
+use super::pointwise::{dense, into_dense};
+use super::movement;
+use crate::dtype::DType;
+use crate::error::{Result, invalid};
+use crate::objects::Scalar;
+use crate::program::Attr::{Float, Int};
+use crate::program::{Found, Program};
+use crate::view::{View, broadcast, wrap_dim};
+
+operators! {
+    "index" { /// out = elements of self named by indices, one tensor for each leading dimension; one of shape [0] names all.
+        aclnnIndex(self_: Tensor, indices: Tensors, out: Out) => index; }
+    "index_put_impl" { /// Elements of self named by indices = values, or += values.
+        aclnnIndexPutImpl(selfRef: Ref, indices: Tensors, values: Tensor, accumulate: Bool, unsafe_: Bool) => index_put; }
+    "embedding" { /// out = rows of weight named by indices.
+        aclnnEmbedding(weight: Tensor, indices: Tensor, out: Out) => embedding; }
+    "embedding_dense_backward" { /// out = sums of the rows of grad that each index named.
+        aclnnEmbeddingDenseBackward(grad: Tensor, indices: Tensor, numWeights: UInt, paddingIdx: UInt, scaleGradByFreq: Bool, out: Out) => embedding_backward; }
+    "masked_fill_scalar" { /// self = value where mask holds.
+        aclnnInplaceMaskedFillScalar(selfRef: Ref, mask: Tensor, value: Scalar) => masked_fill_scalar; }
+    "masked_fill_tensor" { /// self = value where mask holds.
+        aclnnInplaceMaskedFillTensor(selfRef: Ref, mask: Tensor, value: Tensor) => masked_fill; }
+    "masked_scatter" { /// self = the elements of source, in order, where mask holds.
+        aclnnInplaceMaskedScatter(selfRef: Ref, mask: Tensor, source: Tensor) => masked_scatter; }
+    "masked_select" { /// out = the elements of self where mask holds; it takes their number as its shape.
+        aclnnMaskedSelect(self_: Tensor, mask: Tensor, out: Found) => masked_select; }
+    "nonzero" { /// out = indices of the elements that are not zero, one row each; it takes their number as its shape.
+        aclnnNonzero(self_: Tensor, out: Found) => |p, a, o| nonzero(p, a, o, false); }
+    "nonzero_v2" { /// As aclnnNonzero, one column for each element.
+        aclnnNonzeroV2(self_: Tensor, out: Found) => |p, a, o| nonzero(p, a, o, true); }
+    "unique" { /// valueOut = the distinct elements of self, sorted; inverseOut tells where each went.
+        aclnnUnique(self_: Tensor, sorted: Bool, returnInverse: Bool, valueOut: Found, inverseOut: OptFound) =>
+            |p, a, _, r, v, i| unique(p, a, None, false, v, if r { i } else { None }, None); }
+    "unique2" { /// As aclnnUnique; countsOut tells how often each occurs.
+        aclnnUnique2(self_: Tensor, sorted: Bool, returnInverse: Bool, returnCounts: Bool, valueOut: Found, inverseOut: OptFound, countsOut: OptFound) =>
+            |p, a, _, r, c, v, i, n| unique(p, a, None, false, v, if r { i } else { None }, if c { n } else { None }); }
+    "unique_consecutive" { /// As aclnnUnique2, in the order of self, only neighbours being compared.
+        aclnnUniqueConsecutive(self_: Tensor, returnInverse: Bool, returnCounts: Bool, dim: Int, valueOut: Found, inverseOut: OptFound, countsOut: OptFound) =>
+            |p, a: View, r, c, d, v, i, n| {
+                let d = if (-8..8).contains(&d) { Some(d) } else { None };
+                unique(p, a, d, true, v, if r { i } else { None }, if c { n } else { None })
+            }; }
+    "unique_dim" { /// As aclnnUnique2, of slices along dim.
+        aclnnUniqueDim(self_: Tensor, sorted: Bool, returnInverse: Bool, dim: Int, valueOut: Found, inverseOut: OptFound, countsOut: OptFound) =>
+            |p, a, _, r, d, v, i, n| unique(p, a, Some(d), false, v, if r { i } else { None }, n); }
+}
+
+/// An indexed tensor as kernels take it: the named dimensions first.
+struct Named {
+    table: View,
+    /// Broadcast to each other.
+    indices: Vec<View>,
+    /// Where the positions stand among the dimensions of the result.
+    at: usize,
+}
+
+impl Named {
+    fn new(table: &View, indices: &[View]) -> Result<Self> {
+        if indices.len() > table.rank() {
+            return Err(invalid!("{} tensors of indices for shape {:?}", indices.len(), table.dims));
+        }
+        let is_given = |t: &View| t.dims != [0] || (t.dtype != table.dtype && matches!(t.dtype, DType::I64 | DType::I32));
+        let named: Vec<usize> = (0..indices.len()).filter(|&d| is_given(&indices[d])).collect();
+        let mut shape = Vec::new();
+        for &d in &named {
+            if !matches!(indices[d].dtype, DType::I64 | DType::I32) {
+                return Err(invalid!("indices[{d}] has type {:?}; I64 or I32 is needed", indices[d].dtype));
+            }
+            shape = broadcast(&shape, &indices[d].dims)?;
+        }
+        if named.is_empty() {
+            return Err(invalid!("no dimension of shape {:?} is named", table.dims));
+        }
+        let adjacent = named.windows(2).all(|w| w[1] == w[0] + 1);
+        let order: Vec<i64> = named.iter().copied().chain((0..table.rank()).filter(|d| !named.contains(d))).map(|d| d as i64).collect();
+        let indices = named.iter().map(|&d| indices[d].expand(&shape)).collect::<Result<_>>()?;
+        Ok(Self { table: table.permute(&order)?, indices, at: if adjacent { named[0] } else { 0 } })
+    }
+
+    fn positions(&self) -> usize {
+        self.indices[0].rank()
+    }
+
+    /// Shape of the result.
+    fn shape(&self) -> Vec<i64> {
+        let mut dims = self.table.dims[self.indices.len()..].to_vec();
+        dims.splice(self.at..self.at, self.indices[0].dims.iter().copied());
+        dims
+    }
+
+    /// A view of the result's shape with the positions first.
+    fn lead(&self, v: &View) -> Result<View> {
+        let n = self.positions() as i64;
+        let at = self.at as i64;
+        let order: Vec<i64> = (at..at + n).chain(0..at).chain(at + n..v.rank() as i64).collect();
+        v.permute(&order)
+    }
+}
+
+fn index(p: &mut Program, table: View, indices: Vec<View>, out: View) -> Result<()> {
+    if out.elements() == 0 {
+        return Ok(());
+    }
+    if out.dtype != table.dtype {
+        return Err(invalid!("out has type {:?} and self {:?}", out.dtype, table.dtype));
+    }
+    let named = Named::new(&table, &indices)?;
+    check_shape(&out, &named.shape())?;
+    let inputs: Vec<_> = [&named.table].into_iter().chain(&named.indices).collect();
+    p.launch("index", &[&named.lead(&out)?], &inputs, &[])
+}
+
+fn index_put(
+    p: &mut Program,
+    table: View,
+    indices: Vec<View>,
+    values: View,
+    accumulate: bool,
+    _unsafe: bool,
+) -> Result<()> {
+    if table.elements() == 0 || values.elements() == 0 {
+        return Ok(());
+    }
+    let named = Named::new(&table, &indices)?;
+    let values = values.expand(&named.shape())?;
+    let inputs: Vec<_> = [named.lead(&values)?].into_iter().chain(named.indices.iter().cloned()).collect();
+    let inputs: Vec<_> = inputs.iter().collect();
+    p.launch("index_put", &[&named.table], &inputs, &[Int(accumulate.into())])
+}
+
+fn embedding(p: &mut Program, weight: View, indices: View, out: View) -> Result<()> {
+    if weight.rank() != 2 {
+        return Err(invalid!("weight has shape {:?}; two dimensions are needed", weight.dims));
+    }
+    check_shape(&out, &indices.dims.iter().copied().chain([weight.dims[1]]).collect::<Vec<_>>())?;
+    if weight.dtype == out.dtype {
+        return p.launch("index", &[&out], &[&weight, &indices], &[]);
+    }
+    into_dense(p, &out, weight.dtype, |p, o| p.launch("index", &[o], &[&weight, &indices], &[]))
+}
+
+fn embedding_backward(
+    p: &mut Program,
+    grad: View,
+    indices: View,
+    words: u64,
+    padding: u64,
+    by_frequency: bool,
+    out: View,
+) -> Result<()> {
+    let width = *grad.dims.last().unwrap_or(&0);
+    check_shape(&out, &[words as i64, width])?;
+    check_shape(&grad, &indices.dims.iter().copied().chain([width]).collect::<Vec<_>>())?;
+    let n = indices.elements();
+    let grad = dense(p, &grad, grad.dtype)?.reshaped(&[n, width]);
+    let indices = dense(p, &indices, indices.dtype)?.reshaped(&[n]);
+    let sum = if out.dtype == DType::F64 { DType::F64 } else { DType::F32 };
+    into_dense(p, &out, sum, |p, o| {
+        p.launch("embedding_backward", &[o], &[&grad, &indices], &[Int(padding as i64), Int(by_frequency.into())])
+    })
+}
+
+/// A scalar as a view of some type and shape.
+pub fn scalar_view(p: &mut Program, s: Scalar, dtype: DType, dims: &[i64]) -> Result<View> {
+    let one = p.temporary(dtype, &[]);
+    p.launch("fill", &[&one], &[], &[Float(s.float), Int(s.int)])?;
+    one.expand(dims)
+}
+
+fn check_mask(mask: &View) -> Result<()> {
+    match mask.dtype {
+        DType::Bool | DType::U8 => Ok(()),
+        other => Err(invalid!("mask has type {other:?}; Bool or U8 is needed")),
+    }
+}
+
+fn masked_fill_scalar(p: &mut Program, a: View, mask: View, value: Scalar) -> Result<()> {
+    let value = scalar_view(p, value, a.dtype, &[])?;
+    masked_fill(p, a, mask, value)
+}
+
+fn masked_fill(p: &mut Program, a: View, mask: View, value: View) -> Result<()> {
+    check_mask(&mask)?;
+    if value.elements() != 1 {
+        return Err(invalid!("value has shape {:?}; one element is needed", value.dims));
+    }
+    p.launch("where", &[&a], &[&mask.expand(&a.dims)?, &value.one().expand(&a.dims)?, &a], &[])
+}
+
+fn masked_scatter(p: &mut Program, a: View, mask: View, source: View) -> Result<()> {
+    check_mask(&mask)?;
+    p.launch("masked_scatter", &[&a], &[&mask.expand(&a.dims)?, &source], &[])
+}
+
+fn masked_select(p: &mut Program, a: View, mask: View, (out, handle): (View, usize)) -> Result<()> {
+    check_mask(&mask)?;
+    let dims = broadcast(&a.dims, &mask.dims)?;
+    let most: i64 = dims.iter().product();
+    check_shape(&out, &[most])?;
+    let count = p.counter();
+    p.found.push(Found { tensor: handle, count: count.clone(), dims: vec![None] });
+    if most == 0 {
+        return super::movement::fill(p, count, movement::constant(0));
+    }
+    p.launch("masked_select", &[&out, &count], &[&a.expand(&dims)?, &mask.expand(&dims)?], &[])
+}
+
+fn nonzero(p: &mut Program, a: View, (out, handle): (View, usize), by_columns: bool) -> Result<()> {
+    let (n, rank) = (a.elements(), a.rank() as i64);
+    check_shape(&out, &if by_columns { [rank, n] } else { [n, rank] })?;
+    let count = p.counter();
+    let dims = if by_columns { vec![Some(rank), None] } else { vec![None, Some(rank)] };
+    p.found.push(Found { tensor: handle, count: count.clone(), dims });
+    if n == 0 {
+        return movement::fill(p, count, movement::constant(0));
+    }
+    if !out.is_dense() {
+        return Err(invalid!("out is not dense"));
+    }
+    p.launch("nonzero", &[&out.reshaped_part(n * rank), &count], &[&a], &[Int(by_columns.into())])
+}
+
+type Place = (View, usize);
+
+/// Distinct elements, or slices along `dim`.
+fn unique(
+    p: &mut Program,
+    a: View,
+    dim: Option<i64>,
+    consecutive: bool,
+    (values, handle): Place,
+    inverse: Option<Place>,
+    counts: Option<Place>,
+) -> Result<()> {
+    let a = dense(p, &a, a.dtype)?;
+    let (slices, shape, inverse_dims) = match dim {
+        None => (a.reshaped(&[a.elements(), 1, 1]), vec![None], a.dims.clone()),
+        Some(d) => {
+            let d = wrap_dim(d, a.rank())?;
+            if a.rank() == 0 {
+                return Err(invalid!("a scalar has no slices"));
+            }
+            let (before, after) = (a.dims[..d].iter().product(), a.dims[d + 1..].iter().product());
+            let shape = a.dims.iter().enumerate().map(|(i, &n)| if i == d { None } else { Some(n) }).collect();
+            (a.reshaped(&[before, a.dims[d], after]).permute(&[1, 0, 2])?, shape, vec![a.dims[d]])
+        }
+    };
+    let n = slices.dims[0];
+    if values.elements() < a.elements() || values.dtype != a.dtype || !values.is_dense() {
+        return Err(invalid!("valueOut has shape {:?} and type {:?}; there may be {n} slices of self", values.dims, values.dtype));
+    }
+    let count = p.counter();
+    p.found.push(Found { tensor: handle, count: count.clone(), dims: shape });
+    let room = |p: &mut Program, place: &Option<Place>| match place {
+        Some((v, _)) if v.is_dense() && v.elements() >= n => Ok(v.reshaped_part(n)),
+        Some((v, _)) => Err(invalid!("an output has shape {:?}; room for {n} is needed", v.dims)),
+        None => Ok(p.temporary(DType::I64, &[n])),
+    };
+    let (to_inverse, to_counts) = (room(p, &inverse)?, room(p, &counts)?);
+    if let Some((_, handle)) = inverse {
+        let dims = inverse_dims.into_iter().map(Some).collect();
+        p.found.push(Found { tensor: handle, count: count.clone(), dims });
+    }
+    if let Some((_, handle)) = counts {
+        p.found.push(Found { tensor: handle, count: count.clone(), dims: vec![None] });
+    }
+    if n == 0 {
+        return movement::fill(p, count, movement::constant(0));
+    }
+    let values = values.reshaped_part(a.elements());
+    let outputs = [&values, &to_inverse, &to_counts, &count];
+    p.launch("unique", &outputs, &[&slices], &[Int(consecutive.into())])
+}
