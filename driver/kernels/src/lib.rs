@@ -34,13 +34,16 @@ mod matmul;
 mod movement;
 mod norm;
 mod norm_backward;
+mod order;
 mod pointwise;
+mod pool;
 mod quantized;
 mod random;
 mod reduce;
 #[cfg(test)]
 mod reduce_tests;
 mod registry;
+mod resample;
 mod rotary;
 mod rows;
 mod scan;

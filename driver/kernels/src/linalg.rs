@@ -304,29 +304,6 @@ pub fn qr(ctx: &Ctx<'_>, args: &ArgsView<'_>) -> Result<(), KernelFault> {
     Ok(())
 }
 
-/// Tensors x `[batch, n, c]`, b `[batch, n, c]`, a `[batch, n, n]`; attributes upper, transposed, ones on the diagonal.
-pub fn triangular_solve(ctx: &Ctx<'_>, args: &ArgsView<'_>) -> Result<(), KernelFault> {
-    let ([x, right, a], count) = batches(ctx, args, 1, [2, 2, 2])?;
-    let n = a.rows;
-    let (upper, transposed, ones) = (args.attr(0)? != 0, args.attr(1)? != 0, args.attr(2)? != 0);
-    need(a.columns == n && x.rows == n && right.rows == n && x.columns == right.columns, 0)?;
-    for_each(ctx, count, a.tensor.count * n, &|b| {
-        let m = if transposed { a.read(b).transposed() } else { a.read(b) };
-        let mut s = right.read(b);
-        let downwards = upper == transposed;
-        for step in 0..n {
-            let i = if downwards { step } else { n - 1 - step };
-            for c in 0..s.columns {
-                let known = if downwards { 0..i } else { i + 1..n };
-                let sum: f64 = known.map(|j| m.get(i, j) * s.get(j, c)).sum();
-                *s.at(i, c) = (s.get(i, c) - sum) / if ones { 1.0 } else { m.get(i, i) };
-            }
-        }
-        x.write(b, &s.values);
-    });
-    Ok(())
-}
-
 /// Tensors sigma `[batch, k]`, u `[batch, m, p]`, v `[batch, n, q]`, a `[batch, m, n]`: one-sided Jacobi rotations of
 /// the columns of the taller of a and its transpose.
 pub fn svd(ctx: &Ctx<'_>, args: &ArgsView<'_>) -> Result<(), KernelFault> {

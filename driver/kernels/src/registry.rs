@@ -10,12 +10,12 @@ use crate::cost::{many_ops, one_op};
 use crate::elementwise::{
     self as two, Add, Atan2, Div, FloorDiv, Fmod, Maximum, Minimum, Mul, Pow, Remainder, Sub,
 };
-use crate::pointwise::{self as pw, activation as act, loss as criterion, math};
+use crate::pointwise::{self as pw, activation as slope, loss as criterion, math};
 use crate::unary::{self as one};
 use crate::{
     CoreType, Ctx, Kernel, KernelFault, Work, attention, bitwise, columns, cost, draw, found, index,
-    indexing, linalg, loss, matmul, movement, norm, norm_backward, quantized, random, reduce, rotary, scan,
-    softmax, sort, ternary, training, triangle,
+    indexing, linalg, loss, matmul, movement, norm, norm_backward, order, pool, quantized, random, reduce,
+    resample, rotary, scan, softmax, sort, ternary, training, triangle,
 };
 
 type Estimate = fn(&ArgsView<'_>) -> Result<Work, ArgsError>;
@@ -172,29 +172,28 @@ pub static KERNELS: &[Kernel] = &[
     k("nll_loss_backward", Aiv, one_op, loss::nll_loss_backward),
 
     // Gradients of activations.
-    k("gelu_backward", Aiv, many_ops, pw::pointwise::<act::GeluBackward, 2>),
-    k("gelu_tanh", Aiv, many_ops, pw::pointwise::<act::GeluTanh, 1>),
-    k("gelu_tanh_backward", Aiv, many_ops, pw::pointwise::<act::GeluTanhBackward, 2>),
-    k("fast_gelu_backward", Aiv, many_ops, pw::pointwise::<act::FastGeluBackward, 2>),
-    k("silu_backward", Aiv, many_ops, pw::pointwise::<act::SiluBackward, 2>),
-    k("sigmoid_backward", Aiv, one_op, pw::pointwise::<act::SigmoidBackward, 2>),
-    k("tanh_backward", Aiv, one_op, pw::pointwise::<act::TanhBackward, 2>),
-    k("elu_backward", Aiv, many_ops, pw::pointwise::<act::EluBackward, 2>),
-    k("leaky_relu_backward", Aiv, one_op, pw::pointwise::<act::LeakyReluBackward, 2>),
-    k("hardtanh_backward", Aiv, one_op, pw::pointwise::<act::HardtanhBackward, 2>),
-    k("hardsigmoid_backward", Aiv, many_ops, pw::pointwise::<act::HardsigmoidBackward, 2>),
-    k("hardswish_backward", Aiv, many_ops, pw::pointwise::<act::HardswishBackward, 2>),
-    k("shrink_backward", Aiv, one_op, pw::pointwise::<act::ShrinkBackward, 2>),
-    k("softplus_backward", Aiv, many_ops, pw::pointwise::<act::SoftplusBackward, 2>),
-    k("log_sigmoid_backward", Aiv, many_ops, pw::pointwise::<act::LogSigmoidBackward, 2>),
-    k("mish_backward", Aiv, many_ops, pw::pointwise::<act::MishBackward, 2>),
-    k("prelu_weight", Aiv, many_ops, pw::pointwise::<act::PreluWeight, 3>),
-    k("prelu_backward", Aiv, many_ops, pw::pointwise::<act::PreluBackward, 3>),
-    k("logit_backward", Aiv, many_ops, pw::pointwise::<act::LogitBackward, 2>),
-    k("glu_gate", Aiv, many_ops, pw::pointwise::<act::GluGate, 3>),
-    k("glu_value", Aiv, many_ops, pw::pointwise::<act::GluValue, 2>),
-    k("swiglu_gate", Aiv, many_ops, pw::pointwise::<act::SwigluGate, 3>),
-    k("swiglu_value", Aiv, many_ops, pw::pointwise::<act::SwigluValue, 2>),
+    k("gelu_backward", Aiv, many_ops, pw::pointwise::<slope::GeluBackward, 2>),
+    k("gelu_tanh_backward", Aiv, many_ops, pw::pointwise::<slope::GeluTanhBackward, 2>),
+    k("fast_gelu_backward", Aiv, many_ops, pw::pointwise::<slope::FastGeluBackward, 2>),
+    k("silu_backward", Aiv, many_ops, pw::pointwise::<slope::SiluBackward, 2>),
+    k("sigmoid_backward", Aiv, one_op, pw::pointwise::<slope::SigmoidBackward, 2>),
+    k("tanh_backward", Aiv, one_op, pw::pointwise::<slope::TanhBackward, 2>),
+    k("elu_backward", Aiv, many_ops, pw::pointwise::<slope::EluBackward, 2>),
+    k("leaky_relu_backward", Aiv, one_op, pw::pointwise::<slope::LeakyReluBackward, 2>),
+    k("hardtanh_backward", Aiv, one_op, pw::pointwise::<slope::HardtanhBackward, 2>),
+    k("hardsigmoid_backward", Aiv, many_ops, pw::pointwise::<slope::HardsigmoidBackward, 2>),
+    k("hardswish_backward", Aiv, many_ops, pw::pointwise::<slope::HardswishBackward, 2>),
+    k("shrink_backward", Aiv, one_op, pw::pointwise::<slope::ShrinkBackward, 2>),
+    k("softplus_backward", Aiv, many_ops, pw::pointwise::<slope::SoftplusBackward, 2>),
+    k("log_sigmoid_backward", Aiv, many_ops, pw::pointwise::<slope::LogSigmoidBackward, 2>),
+    k("mish_backward", Aiv, many_ops, pw::pointwise::<slope::MishBackward, 2>),
+    k("prelu_weight", Aiv, many_ops, pw::pointwise::<slope::PreluWeight, 3>),
+    k("prelu_backward", Aiv, many_ops, pw::pointwise::<slope::PreluBackward, 3>),
+    k("logit_backward", Aiv, many_ops, pw::pointwise::<slope::LogitBackward, 2>),
+    k("glu_gate", Aiv, many_ops, pw::pointwise::<slope::GluGate, 3>),
+    k("glu_value", Aiv, many_ops, pw::pointwise::<slope::GluValue, 2>),
+    k("swiglu_gate", Aiv, many_ops, pw::pointwise::<slope::SwigluGate, 3>),
+    k("swiglu_value", Aiv, many_ops, pw::pointwise::<slope::SwigluValue, 2>),
 
     // Losses.
     k("mse", Aiv, one_op, pw::pointwise::<criterion::Mse, 2>),
@@ -250,8 +249,8 @@ pub static KERNELS: &[Kernel] = &[
     k("is_close", Aiv, one_op, pw::pointwise::<math::IsClose, 2>),
     k("masked_scale", Aiv, one_op, pw::pointwise::<math::MaskedScale, 2>),
     k("product3", Aiv, one_op, pw::pointwise::<math::Product3, 3>),
+    k("normalise", Aiv, one_op, pw::pointwise::<math::Normalise, 5>),
     k("add_eps_rsqrt", Aiv, many_ops, pw::pointwise::<math::AddEpsRsqrt, 1>),
-    k("threshold", Aiv, one_op, pw::pointwise::<math::Threshold, 1>),
 
     // Bits.
     k("bitwise_and", Aiv, one_op, |c, a| bitwise::binary(c, a, bitwise::AND)),
@@ -271,6 +270,13 @@ pub static KERNELS: &[Kernel] = &[
     k("norm_backward_parameters", Aiv, cost::two_outputs, norm_backward::parameters),
     k("unfold", Aiv, one_op, columns::unfold),
     k("fold", Aiv, one_op, columns::fold),
+    k("max_pool", Aiv, cost::two_outputs, pool::max),
+    k("max_pool_backward", Aiv, one_op, pool::max_backward),
+    k("mean_pool", Aiv, one_op, pool::mean),
+    k("mean_pool_backward", Aiv, one_op, pool::mean_backward),
+    k("resample_backward", Aiv, many_ops, resample::backward),
+    k("extreme_along", Aiv, cost::two_outputs, order::extreme),
+    k("kth_along", Aiv, cost::two_outputs, order::kth),
 
     // Matrices.
     k("norm", Aiv, many_ops, linalg::norm),
@@ -278,7 +284,6 @@ pub static KERNELS: &[Kernel] = &[
     k("slogdet", Aiv, cost::two_outputs, linalg::slogdet),
     k("cholesky", Aiv, many_ops, linalg::cholesky),
     k("qr", Aiv, cost::two_outputs, linalg::qr),
-    k("triangular_solve", Aiv, many_ops, linalg::triangular_solve),
     k("svd", Aiv, cost::three_outputs, linalg::svd),
 
     // Training.
@@ -286,8 +291,8 @@ pub static KERNELS: &[Kernel] = &[
     k("band_fill", Aiv, one_op, training::band_fill),
 
     // Indices and what is found.
-    k("index", Aiv, one_op, indexing::read),
-    k("index_put", Aiv, one_op, indexing::write),
+    k("index_read", Aiv, one_op, indexing::read),
+    k("index_write", Aiv, one_op, indexing::write),
     k("embedding_backward", Aiv, one_op, indexing::embedding_backward),
     k("nonzero", Aiv, cost::two_outputs, found::nonzero),
     k("masked_select", Aiv, cost::two_outputs, found::masked_select),

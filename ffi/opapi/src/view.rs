@@ -100,23 +100,6 @@ impl View {
         Self { dims: Vec::new(), strides: Vec::new(), ..self.clone() }
     }
 
-    /// `length` elements along dimension `dim`, from number `start` on.
-    pub fn narrow(&self, dim: usize, start: i64, length: i64) -> Self {
-        let mut v = self.shifted(start * self.strides[dim]);
-        v.dims[dim] = length;
-        v
-    }
-
-    /// The same view from another of its elements.
-    pub fn shifted(&self, elements: i64) -> Self {
-        let bytes = elements * self.dtype.size() as i64;
-        let base = match self.base {
-            Base::Device(va) => Base::Device(va.wrapping_add_signed(bytes)),
-            Base::Workspace(o) => Base::Workspace(o.wrapping_add_signed(bytes)),
-        };
-        Self { base, ..self.clone() }
-    }
-
     /// The same elements repeated to `dims`.
     pub fn expand(&self, dims: &[i64]) -> Result<Self> {
         let skip = dims.len().checked_sub(self.rank());

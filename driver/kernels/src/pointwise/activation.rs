@@ -20,12 +20,7 @@ pointwise_ops! {
         let pdf = x.mul(x).mul(c(-0.5)).exp().mul(c(0.398_942_280_401_432_7));
         g.mul(cdf.add(x.mul(pdf)))
     };
-    /// Gelu's approximation with tanh
-    GeluTanh = |x| {
-        let inner = c::<L>(TANH_SCALE).mul(x.add(c::<L>(TANH_CUBE).mul(x.mul(x).mul(x))));
-        c::<L>(0.5).mul(x).mul(L::ONE.add(inner.tanh()))
-    };
-    /// Of [`GeluTanh`]
+    /// Of gelu's approximation with tanh
     GeluTanhBackward = |g, x| {
         let inner = c::<L>(TANH_SCALE).mul(x.add(c::<L>(TANH_CUBE).mul(x.mul(x).mul(x))));
         let t = inner.tanh();

@@ -150,8 +150,8 @@ pointwise_ops! {
     MaskedScale = |x, mask; scale| x.mul(mask).mul(scale);
     /// a b c
     Product3 = |a, b, c| a.mul(b).mul(c);
+    /// (x − m) r w + b
+    Normalise = |x, m, r, w, b| x.sub(m).mul(r).mul(w).add(b);
     /// Scalar eps: 1 / √(x + eps)
     AddEpsRsqrt = |x; eps| L::ONE.div(x.add(eps).sqrt());
-    /// Scalars threshold, value: x where it is above, else value
-    Threshold = |x; threshold, value| if x <= threshold { value } else { x };
 }

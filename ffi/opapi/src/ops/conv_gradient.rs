@@ -50,7 +50,8 @@ impl Windows {
         })
     }
 
-    fn attrs(&self) -> Vec<Attr> {
+    /// As the kernels take them.
+    pub fn attrs(&self) -> Vec<Attr> {
         [self.kernel, self.stride, self.padding, self.dilation].iter().flatten().map(|&v| Int(v)).collect()
     }
 
@@ -118,7 +119,7 @@ fn convolution_backward(
     grad: View,
     x: View,
     weight: View,
-    _bias_sizes: Arc<[i64]>,
+    _bias_sizes: Option<Arc<[i64]>>,
     stride: Arc<[i64]>,
     padding: Arc<[i64]>,
     dilation: Arc<[i64]>,

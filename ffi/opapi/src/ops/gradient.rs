@@ -104,7 +104,7 @@ fn halves(x: &View, dim: i64, half: &View) -> Result<(View, View)> {
         return Err(invalid!("dimension {d} of shape {:?} has no halves", x.dims));
     }
     let n = x.dims[d] / 2;
-    let (a, b) = (x.narrow(d, 0, n), x.narrow(d, n, n));
+    let (a, b) = (x.narrow(d, 0, n, 1), x.narrow(d, n, n, 1));
     check_shape(half, &a.dims)?;
     Ok((a, b))
 }

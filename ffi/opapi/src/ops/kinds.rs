@@ -67,14 +67,6 @@ kinds! {
     OptScalar *const c_void => Option<objects::Scalar>, "const aclScalar *", |arg, x| {
         if x.is_null() { Ok(None) } else { objects::scalar(arg, x).map(Some) }
     };
-    /// A tensor that is read, or null.
-    OptTensor *const c_void => Option<View>, "const aclTensor *", |arg, x| {
-        if x.is_null() { Ok(None) } else { Tensor::get(arg, x).map(Some) }
-    };
-    /// A tensor that is written, or null.
-    OptOut *mut c_void => Option<View>, "aclTensor *", |arg, x| {
-        if x.is_null() { Ok(None) } else { Tensor::get(arg, x).map(Some) }
-    };
     /// A tensor whose type may be one that is packed, with several elements in a byte.
     Packed *const c_void => Arc<crate::tensor::Tensor>, "const aclTensor *", |arg, x| objects::tensor(arg, x);
     /// Integers or null.
@@ -83,10 +75,6 @@ kinds! {
     };
     /// Tensors that are written.
     OutTensors *mut c_void => Vec<View>, "aclTensorList *", |arg, x| Tensors::get(arg, x);
-    /// Tensors that are read, or null.
-    OptTensors *const c_void => Option<Vec<View>>, "const aclTensorList *", |arg, x| {
-        if x.is_null() { Ok(None) } else { Tensors::get(arg, x).map(Some) }
-    };
     /// Text, or null.
     Text *const c_char => String, "char *", |_arg, x| {
         if x.is_null() {
@@ -99,21 +87,11 @@ kinds! {
     Double f64 => f64, "double", |arg, x| check(arg, x);
     /// Integers.
     Ints *const c_void => Arc<[i64]>, "const aclIntArray *", |arg, x| objects::ints(arg, x);
-    /// Integers, or null for none.
-    OptInts *const c_void => Arc<[i64]>, "const aclIntArray *", |arg, x| {
-        if x.is_null() { Ok(Arc::default()) } else { objects::ints(arg, x) }
-    };
-    /// Floats.
-    Floats *const c_void => Arc<[f32]>, "const aclFloatArray *", |arg, x| objects::floats(arg, x);
     /// Truth values.
     Bools *const c_void => Arc<[bool]>, "const aclBoolArray *", |arg, x| objects::bools(arg, x);
     /// Scalars.
     Scalars *const c_void => Vec<objects::Scalar>, "const aclScalarList *", |arg, x| {
         objects::scalars(arg, x)?.iter().map(|&h| objects::scalar(arg, h as *const c_void)).collect()
-    };
-    /// Tensors that are written.
-    Outs *mut c_void => Vec<View>, "aclTensorList *", |arg, x| {
-        objects::tensors(arg, x)?.iter().map(|&h| objects::tensor(arg, h as *const c_void)?.view(arg)).collect()
     };
     /// Tensors that are read.
     Tensors *const c_void => Vec<View>, "const aclTensorList *", |arg, x| {
@@ -125,13 +103,6 @@ kinds! {
     UInt u64 => u64, "uint64_t", |arg, x| check(arg, x);
     /// A float.
     Float f32 => f32, "float", |arg, x| check(arg, x);
-    /// A double.
-    Double f64 => f64, "double", |arg, x| check(arg, x);
-    /// A zero-terminated text; null is an empty one.
-    Text *const c_char => String, "const char *", |_arg, x| {
-        // SAFETY: the caller passes null or a zero-terminated text.
-        Ok(if x.is_null() { String::new() } else { unsafe { CStr::from_ptr(x) }.to_string_lossy().into_owned() })
-    };
     /// A small integer.
     Int8 i8 => i8, "int8_t", |arg, x| check(arg, x);
     /// An int.

@@ -6,17 +6,11 @@ use super::pointwise::dense;
 use super::reduce::{keep_form, reduced};
 use crate::dtype::{DType, floating};
 use crate::error::{Result, invalid};
-use crate::objects::Scalar;
 use crate::program::Attr::{Float, Int};
 use crate::program::Program;
 use crate::view::View;
-use std::sync::Arc;
 
 operators! {
-    "linalg_vector_norm" { /// out = norm of order ord over dims (all if there are none).
-        aclnnLinalgVectorNorm(self_: Tensor, ord: Scalar, dims: Ints, keepDim: Bool, dtype: Type, out: Out) => |p, a, s: Scalar, d: Arc<[i64]>, k, _, o| norm(p, &a, s.float, &d, k, &o); }
-    "norm" { /// out = norm of order pScalar over dim (all if there are none).
-        aclnnNorm(self_: Tensor, pScalar: Scalar, dim: Ints, keepdim: Bool, out: Out) => |p, a, s: Scalar, d: Arc<[i64]>, k, o| norm(p, &a, s.float, &d, k, &o); }
     "inverse" { /// out = inverse of each matrix of self.
         aclnnInverse(self_: Tensor, out: Out) => inverse; }
     "slogdet" { /// Sign and logarithm of the absolute value of the determinant of each matrix of self.
@@ -25,8 +19,6 @@ operators! {
         aclnnLinalgCholesky(self_: Tensor, upper: Bool, out: Out) => cholesky; }
     "linalg_qr" { /// self = Q R for each matrix; mode 0 reduced, 1 complete, 2 only R.
         aclnnLinalgQr(self_: Tensor, mode: Int, Q: Out, R: Out) => qr; }
-    "triangular_solve" { /// xOut = solution of A x = self, A triangular.
-        aclnnTriangularSolve(self_: Tensor, A: Tensor, upper: Bool, transpose: Bool, unitriangular: Bool, xOut: Out, mOut: Out) => solve; }
     "svd" { /// input = u diag(sigma) v transposed, for each matrix.
         aclnnSvd(input: Tensor, fullMatrices: Bool, computeUV: Bool, sigma: Out, u: Out, v: Out) => svd; }
     "linalg_cross" { /// out = cross product of vectors of three elements along dim.
@@ -121,33 +113,6 @@ fn qr(p: &mut Program, a: View, mode: i64, q: View, r: View) -> Result<()> {
     launch(p, "qr", &[(&q, 2), (&r, 2)], &[(&a, 2)], &[])
 }
 
-#[allow(clippy::too_many_arguments)] // CANN's
-fn solve(
-    p: &mut Program,
-    b: View,
-    a: View,
-    upper: bool,
-    transpose: bool,
-    unit: bool,
-    x: View,
-    copy: View,
-) -> Result<()> {
-    let n = square("A", &a)?;
-    let (rows, columns) = matrix("self", &b)?;
-    let batch = crate::view::broadcast(&a.dims[..a.rank() - 2], &b.dims[..b.rank() - 2])?;
-    let shape = |r, c| batch.iter().copied().chain([r, c]).collect::<Vec<_>>();
-    if rows != n {
-        return Err(invalid!("A has {n} rows and self {rows}"));
-    }
-    check_shape(&x, &shape(n, columns))?;
-    let (a, b) = (a.expand(&shape(n, n))?, b.expand(&shape(n, columns))?);
-    if copy.dims == a.dims {
-        super::movement::copy(p, &a, &copy)?;
-    }
-    let attrs = [upper, transpose, unit].map(i64::from);
-    launch(p, "triangular_solve", &[(&x, 2)], &[(&b, 2), (&a, 2)], &attrs)
-}
-
 fn svd(p: &mut Program, a: View, full: bool, vectors: bool, sigma: View, u: View, v: View) -> Result<()> {
     let (m, n) = matrix("input", &a)?;
     let k = m.min(n);
@@ -173,7 +138,7 @@ fn cross(p: &mut Program, a: View, b: View, dim: i64, out: View) -> Result<()> {
     let (a, b) = (a.expand(&dims)?, b.expand(&dims)?);
     // The output may be an input.
     let result = p.temporary(out.dtype, &dims);
-    let part = |v: &View, i: usize| v.narrow(d, (i % 3) as i64, 1);
+    let part = |v: &View, i: usize| v.narrow(d, (i % 3) as i64, 1, 1);
     for i in 0..3 {
         let o = part(&result, i);
         let minus = p.temporary(out.dtype, &o.dims);

@@ -29,29 +29,33 @@ families! {
     activation
     arithmetic
     attention
+    attention_training
+    batch_norm
+    bits
     comparison
     conv
+    conv_gradient
+    criterion
+    foreach
     functions
+    gradient
     index
     layout
+    linalg
     linear
     loss
     movement
     norm
-    order
-    quant
-    attention_gradient
-    bits
-    conv_gradient
-    criterion
-    foreach
-    gradient
-    linalg
     norm_gradient
+    order
+    pool
+    quant
     random
     reduce
+    resample_gradient
     selection
     special
+    statistics
 }
 
 #[cfg(test)]

@@ -111,7 +111,7 @@ fn index(p: &mut Program, table: View, indices: Vec<View>, out: View) -> Result<
     let named = Named::new(&table, &indices)?;
     check_shape(&out, &named.shape())?;
     let inputs: Vec<_> = [&named.table].into_iter().chain(&named.indices).collect();
-    p.launch("index", &[&named.lead(&out)?], &inputs, &[])
+    p.launch("index_read", &[&named.lead(&out)?], &inputs, &[])
 }
 
 fn index_put(
@@ -129,7 +129,7 @@ fn index_put(
     let values = values.expand(&named.shape())?;
     let inputs: Vec<_> = [named.lead(&values)?].into_iter().chain(named.indices.iter().cloned()).collect();
     let inputs: Vec<_> = inputs.iter().collect();
-    p.launch("index_put", &[&named.table], &inputs, &[Int(accumulate.into())])
+    p.launch("index_write", &[&named.table], &inputs, &[Int(accumulate.into())])
 }
 
 fn embedding(p: &mut Program, weight: View, indices: View, out: View) -> Result<()> {
@@ -138,9 +138,9 @@ fn embedding(p: &mut Program, weight: View, indices: View, out: View) -> Result<
     }
     check_shape(&out, &indices.dims.iter().copied().chain([weight.dims[1]]).collect::<Vec<_>>())?;
     if weight.dtype == out.dtype {
-        return p.launch("index", &[&out], &[&weight, &indices], &[]);
+        return p.launch("index_read", &[&out], &[&weight, &indices], &[]);
     }
-    into_dense(p, &out, weight.dtype, |p, o| p.launch("index", &[o], &[&weight, &indices], &[]))
+    into_dense(p, &out, weight.dtype, |p, o| p.launch("index_read", &[o], &[&weight, &indices], &[]))
 }
 
 fn embedding_backward(

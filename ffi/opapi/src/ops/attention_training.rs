@@ -1,6 +1,5 @@
-//! The gradient of attention: scores and probabilities are made again, then go back through softmax and products.
-
-use std::sync::Arc;
+//! Attention as training uses it: all of the probabilities, so that they can be dropped, and the gradient, which makes
+//! them again and goes back through softmax and products.
 
 use super::declare::operators;
 use super::elementwise::check_shape;
@@ -11,13 +10,21 @@ use crate::program::Program;
 use crate::view::View;
 
 operators! {
+    "flash_attention_score" { /// attentionOutOut = softmax(scale * query @ key transposed, masked) @ value.
+        aclnnFlashAttentionScore(query: Tensor, key: Tensor, value: Tensor, realShiftOptional: OptTensor, dropMaskOptional: OptTensor, paddingMaskOptional: OptTensor, attenMaskOptional: OptTensor, prefixOptional: OptInts, scaleValue: Double, keepProb: Double, preTokens: Int, nextTokens: Int, headNum: Int, inputLayout: Text, innerPrecise: Int, sparseMode: Int, softmaxMaxOut: OptOut, softmaxSumOut: OptOut, softmaxOutOut: OptOut, attentionOutOut: Out) =>
+            |p, q, k, v, pse, drop, _, mask, _, scale, keep, pre, next, n, layout, _, mode, max, sum, _, out|
+                forward(p, Attention { q, k, v, pse, drop, mask, scale, keep, pre, next, heads: n, layout, mode, scaled_pse: true }, [max, sum], out); }
+    "flash_attention_score_v2" { /// As aclnnFlashAttentionScore; pseType 0 adds the shift to scaled scores, 1 scales their sum.
+        aclnnFlashAttentionScoreV2(query: Tensor, key: Tensor, value: Tensor, realShiftOptional: OptTensor, dropMaskOptional: OptTensor, paddingMaskOptional: OptTensor, attenMaskOptional: OptTensor, prefixOptional: OptInts, qStartIdxOptional: OptInts, kvStartIdxOptional: OptInts, scaleValue: Double, keepProb: Double, preTokens: Int, nextTokens: Int, headNum: Int, inputLayout: Text, innerPrecise: Int, sparseMode: Int, pseType: Int, softmaxMaxOut: OptOut, softmaxSumOut: OptOut, softmaxOutOut: OptOut, attentionOutOut: Out) =>
+            |p, q, k, v, pse, drop, _, mask, _, _, _, scale, keep, pre, next, n, layout, _, mode, kind: i64, max, sum, _, out|
+                forward(p, Attention { q, k, v, pse, drop, mask, scale, keep, pre, next, heads: n, layout, mode, scaled_pse: kind != 0 }, [max, sum], out); }
     "flash_attention_score_grad" { /// Gradients of attention to query, key and value.
         aclnnFlashAttentionScoreGrad(query: Tensor, keyIn: Tensor, value: Tensor, dy: Tensor, pseShiftOptional: OptTensor, dropMaskOptional: OptTensor, paddingMaskOptional: OptTensor, attenMaskOptional: OptTensor, softmaxMaxOptional: OptTensor, softmaxSumOptional: OptTensor, softmaxInOptional: OptTensor, attentionInOptional: OptTensor, prefixOptional: OptInts, scaleValue: Double, keepProb: Double, preTokens: Int, nextTokens: Int, headNum: Int, inputLayout: Text, innerPrecise: Int, sparseMode: Int, dqOut: Out, dkOut: Out, dvOut: Out, dpseOut: OptOut) =>
             |p, q, k, v, g, pse, drop, _, mask, _, _, _, _, _, scale, keep, pre, next, n, layout, _, mode, dq, dk, dv, dpse|
                 gradient(p, Attention { q, k, v, pse, drop, mask, scale, keep, pre, next, heads: n, layout, mode, scaled_pse: true }, g, [dq, dk, dv], dpse); }
     "flash_attention_score_grad_v2" { /// As aclnnFlashAttentionScoreGrad; pseType 0 adds the shift to scaled scores, 1 scales their sum.
         aclnnFlashAttentionScoreGradV2(query: Tensor, keyIn: Tensor, value: Tensor, dy: Tensor, pseShiftOptional: OptTensor, dropMaskOptional: OptTensor, paddingMaskOptional: OptTensor, attenMaskOptional: OptTensor, softmaxMaxOptional: OptTensor, softmaxSumOptional: OptTensor, softmaxInOptional: OptTensor, attentionInOptional: OptTensor, prefixOptional: OptInts, qStartIdxOptional: OptInts, kvStartIdxOptional: OptInts, scaleValue: Double, keepProb: Double, preTokens: Int, nextTokens: Int, headNum: Int, inputLayout: Text, innerPrecise: Int, sparseMode: Int, pseType: Int, dqOut: Out, dkOut: Out, dvOut: Out, dpseOut: OptOut) =>
-            |p, q, k, v, g, pse, drop, _, mask, _, _, _, _, _: Arc<[i64]>, _: Arc<[i64]>, _: Arc<[i64]>, scale, keep, pre, next, n, layout, _, mode, kind: i64, dq, dk, dv, dpse|
+            |p, q, k, v, g, pse, drop, _, mask, _, _, _, _, _, _, _, scale, keep, pre, next, n, layout, _, mode, kind: i64, dq, dk, dv, dpse|
                 gradient(p, Attention { q, k, v, pse, drop, mask, scale, keep, pre, next, heads: n, layout, mode, scaled_pse: kind != 0 }, g, [dq, dk, dv], dpse); }
 }
 
@@ -118,39 +125,113 @@ impl Attention {
     }
 }
 
+/// Query, key and value as `[batch, heads that share, heads in a share, length, width]`.
+struct Heads {
+    q: View,
+    k: View,
+    v: View,
+    /// Heads of the query for each of the key.
+    group: i64,
+    /// Heads of the key.
+    kv: i64,
+    kind: DType,
+    /// Shape of the scores.
+    scores: [i64; 4],
+}
+
+impl Heads {
+    fn new(a: &Attention) -> Result<Self> {
+        let q = four("query", &a.q, &a.layout, a.heads)?;
+        let width = q.dims[3].max(1);
+        let key_heads = if a.k.rank() == 3 { a.k.dims[2] / width } else { a.heads };
+        let k = four("key", &a.k, &a.layout, key_heads)?;
+        let kv = k.dims[1];
+        let v = four("value", &a.v, &a.layout, kv)?;
+        let (batch, heads) = (q.dims[0], q.dims[1]);
+        if kv == 0 || heads % kv != 0 || k.dims[0] != batch || v.dims[..3] != k.dims[..3] || k.dims[3] != q.dims[3] {
+            return Err(invalid!("query {:?}, key {:?} and value {:?} do not belong together", q.dims, k.dims, v.dims));
+        }
+        let group = heads / kv;
+        let each = |v: &View| {
+            let v = v.unsqueeze(&[2]);
+            let mut dims = v.dims.clone();
+            dims[2] = group;
+            v.expand(&dims)
+        };
+        Ok(Self {
+            k: each(&k)?,
+            v: each(&v)?,
+            group,
+            kv,
+            kind: if q.dtype == DType::F64 { DType::F64 } else { DType::F32 },
+            scores: [batch, heads, q.dims[2], k.dims[2]],
+            q: grouped(&q, group),
+        })
+    }
+
+    /// The masked scores.
+    fn score(&self, p: &mut Program, a: &Attention) -> Result<View> {
+        let scores = p.temporary(self.kind, &self.scores);
+        product(p, &grouped(&scores, self.group), &self.q, &turned(&self.k)?, a.scale)?;
+        if let Some(pse) = &a.pse {
+            let alpha = if a.scaled_pse { a.scale } else { 1.0 };
+            let pse = pse.expand(&scores.dims)?;
+            p.launch("add", &[&scores], &[&scores, &pse], &[Type(self.kind), Float(alpha), Int(1)])?;
+        }
+        a.hide(p, &scores)?;
+        Ok(scores)
+    }
+}
+
+fn forward(p: &mut Program, a: Attention, statistics: [Option<View>; 2], out: View) -> Result<()> {
+    let h = Heads::new(&a)?;
+    let scores = h.score(p, &a)?;
+    let [rows, columns] = [h.scores[2], h.scores[3]];
+    // The largest score of each row, and the sum of what is left of the others, eight times over.
+    let mut kept = h.scores.to_vec();
+    kept[3] = 1;
+    let wide: Vec<_> = [h.scores[0], h.scores[1], rows, 8].to_vec();
+    let is_asked = |v: &Option<View>| v.as_ref().is_some_and(|v| v.dims == wide);
+    if columns > 0 && statistics.iter().any(is_asked) {
+        let most = p.temporary(h.kind, &kept);
+        p.launch("reduce_max", &[&most], &[&scores], &[Type(h.kind)])?;
+        let [max, sum] = statistics;
+        if let Some(out) = sum.filter(|v| v.dims == wide) {
+            let rest = p.temporary(h.kind, &scores.dims);
+            let most = most.expand(&scores.dims)?;
+            p.launch("sub", &[&rest], &[&scores, &most], &[Type(h.kind), Float(1.0), Int(1)])?;
+            p.launch("exp", &[&rest], &[&rest], &[Type(h.kind)])?;
+            let sums = p.temporary(h.kind, &kept);
+            p.launch("reduce_sum", &[&sums], &[&rest], &[Type(h.kind)])?;
+            p.launch("copy", &[&out], &[&sums.expand(&wide)?], &[])?;
+        }
+        if let Some(out) = max.filter(|v| v.dims == wide) {
+            p.launch("copy", &[&out], &[&most.expand(&wide)?], &[])?;
+        }
+    }
+    p.launch("softmax", &[&scores], &[&scores], &[Int(3)])?;
+    let kept = a.dropped(p, &scores)?;
+    let out = four("attentionOutOut", &out, &a.layout, a.heads)?;
+    let dims = [h.scores[0], h.scores[1], rows, h.v.dims[4]];
+    if out.dims != dims {
+        return Err(invalid!("attentionOutOut has the form {:?}; {dims:?} is needed", out.dims));
+    }
+    product(p, &grouped(&out, h.group), &grouped(&kept, h.group), &h.v, 1.0)
+}
+
 fn gradient(p: &mut Program, a: Attention, grad: View, outs: [View; 3], dpse: Option<View>) -> Result<()> {
     let [dq, dk, dv] = &outs;
     check_shape(dq, &a.q.dims)?;
     check_shape(dk, &a.k.dims)?;
     check_shape(dv, &a.v.dims)?;
-    let q = four("query", &a.q, &a.layout, a.heads)?;
-    let width = q.dims[3].max(1);
-    let kv_heads = |v: &View| if v.rank() == 3 { v.dims[2] / width } else { a.heads };
-    let k = four("key", &a.k, &a.layout, kv_heads(&a.k))?;
-    let v = four("value", &a.v, &a.layout, k.dims[1])?;
+    let h = Heads::new(&a)?;
     let grad = four("dy", &grad, &a.layout, a.heads)?;
-    let [batch, heads, rows, _] = [q.dims[0], q.dims[1], q.dims[2], q.dims[3]];
-    let (kv, columns) = (k.dims[1], k.dims[2]);
-    if kv == 0 || heads % kv != 0 || k.dims[0] != batch || v.dims[..3] != k.dims[..3] || grad.dims[..3] != q.dims[..3] {
-        return Err(invalid!("query {:?}, key {:?}, value {:?} and dy {:?} do not belong together", q.dims, k.dims, v.dims, grad.dims));
+    let (group, kv, kind) = (h.group, h.kv, h.kind);
+    if grad.dims[..3] != h.scores[..3] || grad.dims[3] != h.v.dims[4] {
+        return Err(invalid!("dy has the form {:?}, query {:?}", grad.dims, h.q.dims));
     }
-    let group = heads / kv;
-    let kind = if q.dtype == DType::F64 { DType::F64 } else { DType::F32 };
-    let each = |v: &View| -> Result<View> {
-        let v = v.unsqueeze(&[2]);
-        let mut dims = v.dims.clone();
-        dims[2] = group;
-        v.expand(&dims)
-    };
-    let (q5, g5, k5, v5) = (grouped(&q, group), grouped(&grad, group), each(&k)?, each(&v)?);
-    let scores = p.temporary(kind, &[batch, heads, rows, columns]);
-    let scores5 = grouped(&scores, group);
-    product(p, &scores5, &q5, &turned(&k5)?, a.scale)?;
-    if let Some(pse) = &a.pse {
-        let alpha = if a.scaled_pse { a.scale } else { 1.0 };
-        p.launch("add", &[&scores], &[&scores, &pse.expand(&scores.dims)?], &[Type(kind), Float(alpha), Int(1)])?;
-    }
-    a.hide(p, &scores)?;
+    let (q5, g5, k5, v5) = (&h.q, grouped(&grad, group), &h.k, &h.v);
+    let scores = h.score(p, &a)?;
     p.launch("softmax", &[&scores], &[&scores], &[Int(3)])?;
     let kept = a.dropped(p, &scores)?;
     // The gradients of key and value are sums over the heads that share them.
@@ -172,12 +253,12 @@ fn gradient(p: &mut Program, a: Attention, grad: View, outs: [View; 3], dpse: Op
     );
     sum_into(p, &dv4, &turned(&grouped(&kept, group))?, &g5, 1.0)?;
     let slopes = p.temporary(kind, &scores.dims);
-    product(p, &grouped(&slopes, group), &g5, &turned(&v5)?, 1.0)?;
+    product(p, &grouped(&slopes, group), &g5, &turned(v5)?, 1.0)?;
     let slopes = a.dropped(p, &slopes)?;
     p.launch("softmax_backward", &[&slopes], &[&slopes, &scores], &[Int(3)])?;
     let slopes5 = grouped(&slopes, group);
-    product(p, &grouped(&dq4, group), &slopes5, &k5, a.scale)?;
-    sum_into(p, &dk4, &turned(&slopes5)?, &q5, a.scale)?;
+    product(p, &grouped(&dq4, group), &slopes5, k5, a.scale)?;
+    sum_into(p, &dk4, &turned(&slopes5)?, q5, a.scale)?;
     if let Some(out) = dpse.filter(|o| a.pse.is_some() && o.elements() > 0) {
         let scale = if a.scaled_pse { a.scale } else { 1.0 };
         if out.rank() != 4 {
