@@ -9,6 +9,8 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
+use crate::layout;
+
 /// Folders of an installation, or of a build.
 #[derive(Clone, Debug)]
 pub struct Installation {
@@ -22,11 +24,17 @@ pub struct Installation {
 pub fn find() -> Result<Installation> {
     let exe = std::env::current_exe().context("this program's own path")?;
     let bin = exe.parent().context("this program lies in no folder")?;
-    let candidates = [(bin.join(".."), bin.join("../lib64")), (bin.to_path_buf(), bin.to_path_buf())];
-    for (home, lib) in candidates {
-        if lib.join("libascendcl.so").is_file() {
-            return Ok(Installation { home: home.canonicalize()?, lib: lib.canonicalize()? });
-        }
+    if bin.join("../lib64/libascendcl.so").is_file() {
+        let home = bin.join("..").canonicalize()?;
+        return Ok(Installation { lib: home.join("lib64"), home });
+    }
+    if bin.join("libascendcl.so").is_file() {
+        // A build: a folder of CANN's shape beside the libraries.
+        let home = bin.canonicalize()?.join("cann");
+        layout::shape(&home).and_then(|()| layout::link("..", &home.join("lib64"))).with_context(|| {
+            format!("{} could not be laid out as clients of CANN expect it", home.display())
+        })?;
+        return Ok(Installation { lib: bin.canonicalize()?, home });
     }
     bail!(
         "libascendcl.so is neither in {}/../lib64 nor beside {}; build it with `cargo build --release`, or install with \

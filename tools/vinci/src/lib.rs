@@ -7,6 +7,7 @@ pub mod device;
 pub mod doctor;
 pub mod home;
 pub mod info;
+pub mod layout;
 pub mod serve;
 pub mod show;
 pub mod smi;

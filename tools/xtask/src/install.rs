@@ -1,15 +1,12 @@
 //! A folder shaped like an installation of CANN: what programs and build files look for is where they look.
 
 use std::fs;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use crate::build;
-
-/// The CANN release whose interface the headers describe.
-const CANN_VERSION: &str = "8.5.0";
+use crate::{build, layout};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -56,11 +53,10 @@ fn copy_tree(from: &Path, to: &Path) -> Result<()> {
 /// Fills `prefix` from the build in the folder `built`.
 pub fn lay_out(prefix: &Path, built: &Path) -> Result<()> {
     let (lib, bin, include) = (prefix.join("lib64"), prefix.join("bin"), prefix.join("include"));
-    for folder in
-        [&lib, &bin, &include, &prefix.join("opp"), &prefix.join("compiler"), &prefix.join("runtime")]
-    {
+    for folder in [&lib, &bin, &include] {
         fs::create_dir_all(folder)?;
     }
+    layout::shape(prefix)?;
     for entry in fs::read_dir(built)? {
         let path = entry?.path();
         if path.extension().is_some_and(|e| e == "so") {
@@ -75,15 +71,6 @@ pub fn lay_out(prefix: &Path, built: &Path) -> Result<()> {
         }
     }
     copy_tree(&build::root().join("ffi/include"), &include)?;
-    fs::write(
-        prefix.join("version.cfg"),
-        format!("runtime_running_version=[{CANN_VERSION}:{CANN_VERSION}]\n"),
-    )?;
-    fs::write(prefix.join("runtime/version.info"), format!("Version={CANN_VERSION}\n"))?;
-    let link = prefix.join("runtime/lib64");
-    if !link.exists() {
-        symlink("../lib64", link)?;
-    }
     let env = prefix.join("set_env.sh");
     let quoted = prefix.canonicalize()?.to_string_lossy().replace('\'', r"'\''");
     fs::write(&env, SET_ENV.replace("@PREFIX@", &quoted))?;

@@ -4,8 +4,12 @@ mod build;
 mod conformance;
 mod demo;
 mod install;
+/// As `vinci run` lays out a build, so that both have one shape; xtask does not link the tools.
+#[path = "../../vinci/src/layout.rs"]
+mod layout;
 mod packages;
 mod test;
+mod torch;
 mod vm;
 
 use clap::{Parser, Subcommand};

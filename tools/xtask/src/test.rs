@@ -8,7 +8,7 @@ use anyhow::{Result, bail};
 use clap::ValueEnum;
 use comfy_table::{Cell, CellAlignment, Table, presets};
 
-use crate::{build, packages, vm};
+use crate::{build, packages, torch, vm};
 
 /// A group of checks that run together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -31,6 +31,8 @@ pub enum Tier {
     Demo,
     /// every row of the benchmark, quickly
     Bench,
+    /// PyTorch with torch_npu as they are published, on the release libraries, compared with the cpu
+    Torch,
     /// the tools, the demo and the C programs on Debian's kernel with vinci.ko, in QEMU
     Vm,
     /// the same on a kernel with KASAN, lockdep, kmemleak
@@ -44,6 +46,9 @@ pub struct Args {
     /// Go on with the next tier after one failed
     #[arg(long)]
     keep_going: bool,
+    /// Run what is long, too
+    #[arg(long)]
+    full: bool,
 }
 
 /// What came of a tier.
@@ -95,7 +100,7 @@ pub fn run(args: &Args) -> Result<()> {
     for (i, &tier) in tiers.iter().enumerate() {
         eprintln!("\n[{}/{}] {}", i + 1, tiers.len(), name(tier));
         let start = Instant::now();
-        let outcome = run_tier(tier);
+        let outcome = run_tier(tier, args.full);
         let failed = outcome.failed != 0;
         rows.push((tier, outcome, start.elapsed()));
         if failed && !args.keep_going {
@@ -128,7 +133,7 @@ fn report(rows: &[(Tier, Outcome, Duration)], problems: u32) -> Result<()> {
     Ok(())
 }
 
-fn run_tier(tier: Tier) -> Outcome {
+fn run_tier(tier: Tier, full: bool) -> Outcome {
     match tier {
         Tier::Fmt => single(&mut build::cargo(&["fmt", "--all", "--", "--check"])),
         Tier::Clippy => {
@@ -161,8 +166,20 @@ fn run_tier(tier: Tier) -> Outcome {
                 &["bench", "--quick"],
             ))
         }),
+        Tier::Torch => built(|| torch_tests(full)),
         Tier::Vm => in_vm(false),
         Tier::VmDebug => in_vm(true),
+    }
+}
+
+/// The tests of torch_npu, in an environment that is made for them.
+fn torch_tests(full: bool) -> Outcome {
+    match torch::command(full) {
+        Ok(mut command) => counted(&mut command),
+        Err(e) => {
+            eprintln!("skipped: PyTorch with torch_npu: {e:#}");
+            Outcome { skipped: 1, ..Outcome::default() }
+        }
     }
 }
 

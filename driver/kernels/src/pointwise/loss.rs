@@ -66,11 +66,6 @@ pointwise_ops! {
         let slope = pt.add(L::ONE).sub(t).mul(x.sigmoid()).sub(pt);
         slope.mul(g).mul(w).mul(scale)
     };
-    /// Of BceLogits to the target
-    BceLogitsTarget = |g, x, w, p; scale| {
-        let slope = x.neg().sigmoid().log().sub(p.mul(x.sigmoid().log()));
-        slope.mul(g).mul(w).mul(scale)
-    };
     /// t (ln t − x)
     KlDiv = |x, t| if t > L::ZERO { t.mul(t.log().sub(x)) } else { if t.nan() { t } else { L::ZERO } };
     /// eᵗ (t − x)

@@ -111,8 +111,6 @@ pointwise_ops! {
     IsPosInf = |x| L::truth(x == L::HIGHEST);
     /// Whether it is −∞
     IsNegInf = |x| L::truth(x == L::LOWEST);
-    /// Whether it is NaN
-    IsNan = |x| L::truth(x.nan());
     /// Whether the sign bit is set
     SignBit = |x| L::truth(x.to_f64().is_sign_negative());
     /// Scalars: what stands for NaN, +∞ and −∞
@@ -148,6 +146,14 @@ pointwise_ops! {
     };
     /// Scalar scale: x · mask · scale
     MaskedScale = |x, mask; scale| x.mul(mask).mul(scale);
+    /// Scalar 10ⁿ: x rounded to n decimals, ties to even
+    RoundDecimals = |x; power| L::from_f64((x.to_f64() * power.to_f64()).round_ties_even() / power.to_f64());
+    /// Scalar eps: ln(x / (1 − x)), x limited to eps..=1 − eps unless eps is negative
+    Logit = |x; eps| {
+        let (x, eps) = (x.to_f64(), eps.to_f64());
+        let x = if eps < 0.0 || x.is_nan() { x } else { x.max(eps).min(1.0 - eps) };
+        L::from_f64((x / (1.0 - x)).ln())
+    };
     /// a b c
     Product3 = |a, b, c| a.mul(b).mul(c);
     /// (x − m) r w + b

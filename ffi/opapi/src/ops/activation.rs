@@ -118,7 +118,9 @@ fn above(p: &mut Program, a: &View, threshold: Scalar, value: Scalar, out: &View
 
 fn prelu(p: &mut Program, a: View, weight: View, out: View) -> Result<()> {
     let n = weight.elements();
-    if weight.rank() > 1 || n != 1 && (a.rank() < 2 || a.dims[1] != n) {
+    // A vector, or in the form of the input: [1, C, 1, …].
+    let long: Vec<usize> = (0..weight.rank()).filter(|&d| weight.dims[d] != 1).collect();
+    if long.len() > 1 || n != 1 && (a.rank() < 2 || a.dims[1] != n) {
         return Err(invalid!("weight has shape {:?}; one, or one for each channel of {:?}", weight.dims, a.dims));
     }
     let mut shape = vec![1; a.rank()];
@@ -126,8 +128,8 @@ fn prelu(p: &mut Program, a: View, weight: View, out: View) -> Result<()> {
         shape[1] = n;
     }
     let mut w = View { dims: shape, strides: vec![0; a.rank()], ..weight.clone() };
-    if n != 1 {
-        w.strides[1] = weight.strides[0];
+    if let Some(&d) = long.first() {
+        w.strides[1] = weight.strides[d];
     }
     let (positive, scaled) = (p.temporary(DType::Bool, &a.dims), p.temporary(a.dtype, &a.dims));
     let zero = super::movement::constant(0);

@@ -87,8 +87,8 @@ fn prelu_backward(p: &mut Program, grad: View, x: View, weight: View, grad_x: Vi
         }
         shape[1] = weight.elements();
     }
-    if weight.rank() > 1 || !weight.is_dense() {
-        return Err(invalid!("weight has shape {:?}; one dense dimension is needed", weight.dims));
+    if !weight.is_dense() || !grad_w.is_dense() || grad_w.elements() != weight.elements() {
+        return Err(invalid!("weight has shape {:?} and gradWeight {:?}; both must be dense", weight.dims, grad_w.dims));
     }
     let (w, gw) = (weight.reshaped(&shape), grad_w.reshaped(&shape));
     floats(p, "prelu_backward", &[&grad, &x, &w], &[], &grad_x)?;

@@ -56,6 +56,7 @@ families! {
     selection
     special
     statistics
+    variants
 }
 
 #[cfg(test)]

@@ -1,0 +1,28 @@
+"""Runs the tests of torch_npu, each file in a process of its own. `--full` adds what is long."""
+
+import os
+import subprocess
+import sys
+
+FILES = ["test_steps.py", "test_programs.py", "test_runtime.py", "test_graph.py", "test_opinfo.py"]
+
+
+def main():
+    here = os.path.dirname(os.path.abspath(__file__))
+    names = [name for name in sys.argv[1:] if not name.startswith("-")] or FILES
+    env = dict(os.environ, VINCI_TORCH_FULL="1" if "--full" in sys.argv else "0", PYTHONPATH=here)
+    limit = 4 * 3600 if "--full" in sys.argv else 900
+    failed = False
+    for name in names:
+        print(f"== {name}", flush=True)
+        command = [sys.executable, "-X", "faulthandler", os.path.join(here, name)]
+        try:
+            failed |= subprocess.run(command, env=env, timeout=limit).returncode != 0
+        except subprocess.TimeoutExpired:
+            print(f"{name} took more than {limit} s")
+            print("test result: FAILED. 0 passed; 1 failed; 0 ignored", flush=True)
+            failed = True
+    sys.exit(1 if failed else 0)
+
+
+main()
