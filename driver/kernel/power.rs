@@ -119,6 +119,8 @@ unsafe fn with<T>(
     })
 }
 
+/// # Safety
+/// Called by the PCI core for a device of this driver.
 unsafe extern "C" fn suspend(dev: *mut bindings::device) -> c_int {
     // SAFETY: a callback.
     let _ = unsafe {
@@ -131,12 +133,17 @@ unsafe extern "C" fn suspend(dev: *mut bindings::device) -> c_int {
 }
 
 /// A device that does not come back keeps answering errors; that is no reason to fail a resume.
+///
+/// # Safety
+/// Called by the PCI core for a device of this driver.
 unsafe extern "C" fn resume(dev: *mut bindings::device) -> c_int {
     // SAFETY: a callback.
     let _ = unsafe { with(dev, c"resume", |driver| driver.resume()) };
     0
 }
 
+/// # Safety
+/// Called by the PCI core for a device of this driver.
 unsafe extern "C" fn restore(dev: *mut bindings::device) -> c_int {
     // SAFETY: a callback.
     let _ = unsafe { with(dev, c"restore", |driver| driver.recover()) };
@@ -148,6 +155,8 @@ fn dev_of(pdev: *mut bindings::pci_dev) -> *mut bindings::device {
     unsafe { &raw mut (*pdev).dev }
 }
 
+/// # Safety
+/// Called by the PCI core for a device of this driver.
 unsafe extern "C" fn reset_prepare(pdev: *mut bindings::pci_dev) {
     // SAFETY: a callback.
     let _ = unsafe {
@@ -158,11 +167,15 @@ unsafe extern "C" fn reset_prepare(pdev: *mut bindings::pci_dev) {
     };
 }
 
+/// # Safety
+/// Called by the PCI core for a device of this driver.
 unsafe extern "C" fn reset_done(pdev: *mut bindings::pci_dev) {
     // SAFETY: a callback.
     let _ = unsafe { with(dev_of(pdev), c"reset done", |driver| driver.recover()) };
 }
 
+/// # Safety
+/// Called by the PCI core for a device of this driver.
 unsafe extern "C" fn error_detected(
     pdev: *mut bindings::pci_dev,
     state: bindings::pci_channel_state_t,
@@ -181,6 +194,8 @@ unsafe extern "C" fn error_detected(
     }
 }
 
+/// # Safety
+/// Called by the PCI core for a device of this driver.
 unsafe extern "C" fn slot_reset(pdev: *mut bindings::pci_dev) -> bindings::pci_ers_result_t {
     // SAFETY: a callback, with a device that has a saved configuration.
     unsafe {
@@ -193,6 +208,8 @@ unsafe extern "C" fn slot_reset(pdev: *mut bindings::pci_dev) -> bindings::pci_e
     bindings::pci_ers_result_PCI_ERS_RESULT_RECOVERED
 }
 
+/// # Safety
+/// Called by the PCI core for a device of this driver.
 unsafe extern "C" fn error_resume(pdev: *mut bindings::pci_dev) {
     // SAFETY: a callback.
     let _ = unsafe { with(dev_of(pdev), c"bus error over", |driver| driver.recover()) };
