@@ -58,9 +58,9 @@ pub fn run(args: &Args) -> Result<()> {
     let _ = fs::remove_file(&own);
     let mut tests = build::cargo(&["test", "--release", "-p", "conformance", "--test", "programs"]);
     let passed = tests.env("VINCI_CONFORMANCE_RESULTS", &own).stdin(Stdio::null()).status()?.success();
-    let mut in_vm = Ok((0, 0));
+    let mut in_vm = Ok((0, 0, 0));
     if args.vm {
-        in_vm = vm::smoke(args.debug);
+        in_vm = vm::tier(if args.debug { &["--debug"] } else { &[] });
     }
     let mut rows = Rows::new();
     read("own", &mut rows);
@@ -69,7 +69,7 @@ pub fn run(args: &Args) -> Result<()> {
         bail!("no program ran");
     }
     println!("{}", table(&rows));
-    let (_, failures) = in_vm?;
+    let (_, failures, _) = in_vm?;
     if !passed || failures != 0 {
         bail!("programs failed");
     }

@@ -48,6 +48,13 @@ pub const DEMO: &[Package] = &[
     },
 ];
 
+/// What the tests of the kernel module need besides.
+pub const VM: &[Package] = &[Package {
+    name: "libdrm-dev",
+    present: || Path::new("/usr/include/libdrm/drm.h").is_file() && library("libdrm.so.2"),
+    without: "the tests of the kernel module cannot be compiled",
+}];
+
 /// What the tests need besides.
 pub const TEST: &[Package] = &[
     Package { name: "g++", present: || on_path("c++"), without: "the headers are not tried as C++" },

@@ -37,6 +37,8 @@ pub enum Tier {
     Vm,
     /// the same on a kernel with KASAN, lockdep, kmemleak
     VmDebug,
+    /// a million random requests on that kernel
+    VmFuzz,
 }
 
 #[derive(clap::Args)]
@@ -86,7 +88,7 @@ const SANITIZED: &[&str] = &[
     "opapi",
 ];
 /// Tiers that run only when they are asked for: the kernel module that they test is not in this version yet.
-const NAMED_ONLY: &[Tier] = &[Tier::Vm, Tier::VmDebug];
+const NAMED_ONLY: &[Tier] = &[Tier::Vm, Tier::VmDebug, Tier::VmFuzz];
 const MODELLED: &[&str] = &["vinci-hw", "vinci-device", "vinci"];
 
 pub fn run(args: &Args) -> Result<()> {
@@ -167,8 +169,9 @@ fn run_tier(tier: Tier, full: bool) -> Outcome {
             ))
         }),
         Tier::Torch => built(|| torch_tests(full)),
-        Tier::Vm => in_vm(false),
-        Tier::VmDebug => in_vm(true),
+        Tier::Vm => in_vm(&[]),
+        Tier::VmDebug => in_vm(&["--debug"]),
+        Tier::VmFuzz => in_vm(&["--debug", "--fuzz", "1000000"]),
     }
 }
 
@@ -184,14 +187,14 @@ fn torch_tests(full: bool) -> Outcome {
 }
 
 /// A tier that runs in the VM.
-fn in_vm(debug: bool) -> Outcome {
+fn in_vm(arguments: &[&str]) -> Outcome {
     let missing = vm::missing();
     missing.iter().for_each(|what| eprintln!("skipped: {what}"));
     if !missing.is_empty() {
         return Outcome { skipped: missing.len() as u32, ..Outcome::default() };
     }
-    match vm::smoke(debug) {
-        Ok((passed, failed)) => Outcome { passed, failed, skipped: 0 },
+    match vm::tier(arguments) {
+        Ok((passed, failed, skipped)) => Outcome { passed, failed, skipped },
         Err(e) => {
             eprintln!("{e:#}");
             Outcome { failed: 1, ..Outcome::default() }

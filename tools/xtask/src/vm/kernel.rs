@@ -77,7 +77,7 @@ impl Kernel {
     }
 
     /// `make` for it, from the source into its build folder.
-    fn make(self) -> &'static str {
+    pub(super) fn make(self) -> &'static str {
         match self {
             // What Debian builds with; LOCALVERSION is not in its .config. No BTF: that needs a vmlinux.
             Self::Stock => {
@@ -137,7 +137,7 @@ mkdir $out/load
 n=10
 for module in $(cat $out/modules.order); do
     module=$out/$(basename $module .o).ko
-    for needed in $(modinfo -F depends $module | tr , ' '); do
+    for needed in $(modinfo -F depends $module | tr , ' ') $beside; do
         modprobe -d /b/stock/root/usr -S $(cat /b/stock/release) --show-depends $needed
     done | while read verb file rest; do
         name=$(basename $file .ko.xz).ko
@@ -171,7 +171,13 @@ pub fn module(
     let out = format!("/b/modules/{}-{:016x}", kernel.name(), hash.finish());
     let sources = Path::new("/vinci").join(below);
     let make = kernel.make();
-    let script = format!("sources={}\nout={out}\n{}", sources.display(), MODULE.replace("@MAKE@", make));
+    // What the module's tests want to find; the debug kernel has it built in.
+    let beside = if kernel == Kernel::Stock { "vgem aer_inject" } else { "" };
+    let script = format!(
+        "sources={}\nout={out}\nbeside='{beside}'\n{}",
+        sources.display(),
+        MODULE.replace("@MAKE@", make)
+    );
     let mut command = chroot.command(&script, &[(root, "/vinci")]);
     let log = cache.log("module");
     let output = command.output().context("could not enter the chroot")?;

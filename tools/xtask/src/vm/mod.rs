@@ -2,6 +2,7 @@
 //! what that needs once, in a cache; then builds the module, boots and works, in seconds.
 
 mod cache;
+mod checks;
 mod chroot;
 mod guest;
 mod initrd;
@@ -10,7 +11,7 @@ mod qemu;
 mod splat;
 mod steps;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -21,7 +22,7 @@ use self::cache::{Cache, RunFolder};
 use self::chroot::Chroot;
 pub use self::chroot::missing;
 use self::kernel::Kernel;
-use self::qemu::{Device, Did, Machine, Outcome, Terminal};
+use self::qemu::{Device, Did, Machine, Outcome, SKIPPED, Terminal};
 use crate::{build, conformance, packages};
 
 #[derive(clap::Parser)]
@@ -35,9 +36,13 @@ pub struct Args {
     /// A prompt in the guest
     #[arg(long, conflicts_with_all = ["smoke", "command"])]
     shell: bool,
-    /// Load the module, run the tools, the demo and the C programs, unload it (what is done if nothing is asked for)
+    /// Check the module's sources, load it, run the tools, the demo, the C programs and the module's own tests, unload
+    /// it (what is done if nothing is asked for)
     #[arg(long, conflicts_with = "command")]
     smoke: bool,
+    /// Random requests from several processes, so many
+    #[arg(long, value_name = "CALLS", conflicts_with_all = ["shell", "smoke", "command"])]
+    fuzz: Option<u64>,
     /// Chip of the device
     #[arg(long, default_value = "910c")]
     chip: String,
@@ -59,7 +64,7 @@ pub struct Args {
     /// Memory of the guest in MiB
     #[arg(long, default_value_t = 2048)]
     memory: u32,
-    /// Seconds after which the guest is turned off [default: 300, of the debug kernel 1200, of a shell a day]
+    /// Seconds after which the guest is turned off [default: 600, of the debug kernel 2400, of a shell or --fuzz a day]
     #[arg(long)]
     timeout: Option<u64>,
     /// A command for the guest; its exit status becomes this command's
@@ -70,6 +75,7 @@ pub struct Args {
 /// What the guest does.
 enum Work {
     Smoke,
+    Fuzz(u64),
     Shell,
     Command(Vec<String>),
 }
@@ -80,28 +86,28 @@ impl Args {
     }
 
     fn work(&self) -> Work {
-        match () {
-            () if self.shell => Work::Shell,
-            () if !self.command.is_empty() => Work::Command(self.command.clone()),
-            () => Work::Smoke,
+        match self.fuzz {
+            _ if self.shell => Work::Shell,
+            Some(calls) => Work::Fuzz(calls),
+            None if !self.command.is_empty() => Work::Command(self.command.clone()),
+            None => Work::Smoke,
         }
     }
 
     fn limit(&self) -> Duration {
-        let default = match (self.shell, self.debug) {
+        let default = match (self.shell || self.fuzz.is_some(), self.debug) {
             (true, _) => 24 * 3600,
-            (false, true) => 1200,
-            (false, false) => 300,
+            (false, true) => 2400,
+            (false, false) => 600,
         };
         Duration::from_secs(self.timeout.unwrap_or(default))
     }
 }
 
-/// The smoke test on the stock or the debug kernel, for `cargo xtask test`; answers what passed and what failed.
-pub fn smoke(debug: bool) -> Result<(u32, u32)> {
-    let flags = if debug { &["vm", "--debug"][..] } else { &["vm"] };
-    let verdict = boot(&Args::try_parse_from(flags)?)?;
-    Ok((verdict.passed, verdict.failures))
+/// What `cargo xtask vm` does with these arguments, for `cargo xtask test`: how much passed, failed and was skipped.
+pub fn tier(arguments: &[&str]) -> Result<(u32, u32, u32)> {
+    let verdict = boot(&Args::try_parse_from([&["vm"], arguments].concat())?)?;
+    Ok((verdict.passed, verdict.failures, verdict.skipped))
 }
 
 pub fn run(args: &Args) -> Result<()> {
@@ -143,6 +149,7 @@ struct Verdict {
     guest: Option<i32>,
     failures: u32,
     passed: u32,
+    skipped: u32,
 }
 
 impl Verdict {
@@ -159,7 +166,7 @@ fn boot(args: &Args) -> Result<Verdict> {
     guest::check(&args.with)?;
     let kernel = args.kernel();
     let (cache, chroot) = set_up(kernel)?;
-    let missing = packages::install(&[packages::DEMO]);
+    let missing = packages::install(&[packages::DEMO, packages::VM]);
     if !missing.is_empty() {
         bail!("{}", missing.join("\n"));
     }
@@ -196,14 +203,20 @@ fn boot(args: &Args) -> Result<Verdict> {
         limit: args.limit(),
     };
     let terminal = match work {
-        Work::Smoke => Terminal::Log,
+        Work::Smoke | Work::Fuzz(_) => Terminal::Log,
         Work::Shell => Terminal::Interactive,
         Work::Command(_) => Terminal::Output,
     };
+    let tell = |did: &Did| eprintln!("{:28} {:>6}  {:5.1} s", did.name, word(did), did.ended - did.began);
+    let (mut checks, mut said) = (Vec::new(), String::new());
+    let own = args.module == Path::new("driver/kernel");
+    if let Some(module) = modules.last().filter(|_| matches!(work, Work::Smoke) && own && !args.debug) {
+        checks = checks::run(&chroot, project, module, &mut said, tell)?;
+    }
     eprintln!("booting Linux {release} in QEMU");
-    let mut outcome = machine.run(&terminal, &folder, device.as_ref(), |did| {
-        eprintln!("{:28} {:>6}  {:5.1} s", did.name, word(did), did.ended - did.began);
-    })?;
+    let mut outcome = machine.run(&terminal, &folder, device.as_ref(), tell)?;
+    outcome.steps.splice(0..0, checks);
+    outcome.output.insert_str(0, &said);
     std::fs::write(cache.log("console"), &outcome.console)?;
     std::fs::write(cache.log("guest"), &outcome.output)?;
     if let Some(device) = &device {
@@ -214,6 +227,10 @@ fn boot(args: &Args) -> Result<Verdict> {
         outcome.status = outcome.status.or(Some(0));
     }
     let verdict = judge(&outcome, device.as_mut(), &cache);
+    if let Work::Fuzz(_) = work {
+        println!("{}", outcome.said("vm/fuzz").trim_end());
+        println!("{}", table(&outcome));
+    }
     if matches!(work, Work::Smoke) {
         let steps = outcome.steps.iter();
         let took = |did: &Did| did.ended - did.began;
@@ -227,7 +244,7 @@ fn boot(args: &Args) -> Result<Verdict> {
             seconds(start.elapsed() - packed)
         );
         println!("{}", table(&outcome));
-        println!("{} passed, {} failed", verdict.passed, verdict.failures);
+        println!("{} passed, {} failed, {} skipped", verdict.passed, verdict.failures, verdict.skipped);
     }
     Ok(verdict)
 }
@@ -235,6 +252,7 @@ fn boot(args: &Args) -> Result<Verdict> {
 fn word(did: &Did) -> String {
     match did.status {
         Some(0) => "pass".into(),
+        Some(SKIPPED) => "skip".into(),
         Some(137) => "KILLED".into(),
         Some(status) => format!("FAIL {status}"),
         None => "NO END".into(),
@@ -264,7 +282,7 @@ fn judge(outcome: &Outcome, device: Option<&mut Device>, cache: &Cache) -> Verdi
         failures += 1;
         eprintln!("\nFAIL: {text}");
     };
-    for did in outcome.steps.iter().filter(|did| did.status != Some(0)) {
+    for did in outcome.steps.iter().filter(|did| !matches!(did.status, Some(0 | SKIPPED))) {
         fail(format!("{}: {}\n{}", did.name, word(did), outcome.said(&did.name).trim_end()));
     }
     const SHOWN: usize = 6;
@@ -295,6 +313,9 @@ fn judge(outcome: &Outcome, device: Option<&mut Device>, cache: &Cache) -> Verdi
         let logs = ["console", "guest", "device"].map(|log| cache.log(log).display().to_string());
         eprintln!("all of it: {}", logs.join(", "));
     }
-    let passed = outcome.steps.iter().filter(|did| did.status == Some(0)).count() as u32;
-    Verdict { guest: outcome.status, failures, passed }
+    for did in outcome.steps.iter().filter(|did| did.status == Some(SKIPPED)) {
+        eprintln!("{}: {}", did.name, outcome.said(&did.name).trim_end());
+    }
+    let count = |status| outcome.steps.iter().filter(|did| did.status == Some(status)).count() as u32;
+    Verdict { guest: outcome.status, failures, passed: count(0), skipped: count(SKIPPED) }
 }

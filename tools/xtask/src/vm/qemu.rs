@@ -45,6 +45,9 @@ pub enum Terminal {
     Log,
 }
 
+/// Exit status of a step that could not do its work here, and has said why.
+pub const SKIPPED: i32 = 77;
+
 /// Something that the guest did.
 #[derive(Debug)]
 pub struct Did {
@@ -161,8 +164,10 @@ impl Machine<'_> {
         c.arg("-append").arg(format!("console=ttyS0 quiet panic=-1 mitigations=off {}", self.options));
         if let Some(device) = device {
             let socket = device.socket.display();
+            // Behind a port, as a card would be: errors are reported through it.
+            c.args(["-device", "pcie-root-port,id=port,chassis=1,slot=1"]);
             c.arg("-device").arg(format!(
-                r#"{{"driver":"vfio-user-pci","rombar":0,"socket":{{"type":"unix","path":"{socket}"}}}}"#
+                r#"{{"driver":"vfio-user-pci","bus":"port","rombar":0,"socket":{{"type":"unix","path":"{socket}"}}}}"#
             ));
         }
         c
