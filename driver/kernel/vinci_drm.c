@@ -68,6 +68,22 @@ static bool is_ours(unsigned int cmd)
 	       cmd == DRM_IOCTL_PRIME_HANDLE_TO_FD || cmd == DRM_IOCTL_PRIME_FD_TO_HANDLE;
 }
 
+/*
+ * DRM's own requests that mean something here. The others are of displays, and not all of them
+ * expect a file of an accel node: GET_UNIQUE looks for the file's master, which is NULL.
+ */
+static bool is_of_drm(unsigned int cmd)
+{
+	switch (_IOC_NR(cmd)) {
+	case _IOC_NR(DRM_IOCTL_VERSION):
+	case _IOC_NR(DRM_IOCTL_GET_CAP):
+	case _IOC_NR(DRM_IOCTL_SET_CLIENT_NAME):
+		return true;
+	default:
+		return false;
+	}
+}
+
 /* What touches the work of others than the caller. */
 static bool needs_right(unsigned int cmd)
 {
@@ -102,8 +118,10 @@ static long vinci_ioctl(struct file *filp, unsigned int cmd, unsigned long arg)
 	void __user *user = (void __user *)arg;
 	int cookie, ret;
 
-	if (_IOC_TYPE(cmd) != DRM_IOCTL_BASE || !is_ours(cmd))
-		return drm_ioctl(filp, cmd, arg);
+	if (_IOC_TYPE(cmd) != DRM_IOCTL_BASE)
+		return -ENOTTY;
+	if (!is_ours(cmd))
+		return is_of_drm(cmd) ? drm_ioctl(filp, cmd, arg) : -ENOTTY;
 	if (len > sizeof(payload))
 		return -ENOTTY;
 	if (copy_from_user(payload, user, len))
