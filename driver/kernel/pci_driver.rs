@@ -5,6 +5,7 @@
 use core::ptr::NonNull;
 
 use kernel::{
+    bindings,
     device::{self, Bound, Core},
     dma::{Device as _, DmaMask},
     error::from_err_ptr,
@@ -141,6 +142,9 @@ impl pci::Driver for Vinci {
                 npu.shut_down();
                 return Err(e);
             }
+            // What `power::slot_reset` puts back.
+            // SAFETY: a bound function.
+            unsafe { bindings::pci_save_state(raw.cast()) };
             Ok(Ok::<_, Error>(Function {
                 drm: Drm { drm, npu },
                 _irqs: irqs,
