@@ -70,6 +70,10 @@ pub struct ProcessInfo {
     pub die_mask: u32,
     /// Device memory it holds.
     pub hbm_bytes: u64,
+    /// Device memory it holds on each die.
+    pub hbm_die: Vec<u64>,
+    /// Queues it has: at most one for each of its streams.
+    pub queues: u32,
     /// Its command name.
     pub name: String,
 }
@@ -185,6 +189,8 @@ impl Driver {
                 pid: p.pid,
                 die_mask: p.die_mask,
                 hbm_bytes: p.hbm_bytes,
+                hbm_die: p.hbm_die[..self.dies.len().min(8)].to_vec(),
+                queues: p.queues,
                 name: text(&p.name),
             });
         }

@@ -175,11 +175,11 @@ fn execute(dev: &Arc<Inner>, c: &Command) -> Result<u64, Outcome> {
         Opcode::QueueResume => {
             let q = queue(dev, c.id)?;
             let mut run = q.run.lock();
-            if run.state != State::HostCall || run.head + 1 != c.va {
+            if run.state != State::HostCall || run.head.wrapping_add(1) != c.va {
                 return Err(Outcome::NotFound);
             }
             run.state = State::Ready;
-            run.head += 1;
+            run.head = run.head.wrapping_add(1);
             if let Some(timing) = run.timing.take() {
                 dev.stamp(&q, timing, run.model_ns, run.model_ns);
             }

@@ -130,18 +130,18 @@ impl Timeline {
             Engine::Sdma => l.sdma,
             Engine::None => 0,
         };
-        let end = ready.max(free) + ns;
+        let end = ready.max(free).saturating_add(ns);
         if matches!(engine, Engine::Aic | Engine::Mix) {
             l.aic = end;
-            l.busy.aic_ns += ns;
+            l.busy.aic_ns = l.busy.aic_ns.saturating_add(ns);
         }
         if matches!(engine, Engine::Aiv | Engine::Mix) {
             l.aiv = end;
-            l.busy.aiv_ns += ns;
+            l.busy.aiv_ns = l.busy.aiv_ns.saturating_add(ns);
         }
         if engine == Engine::Sdma {
             l.sdma = end;
-            l.busy.sdma_ns += ns;
+            l.busy.sdma_ns = l.busy.sdma_ns.saturating_add(ns);
         }
         l.latest = l.latest.max(end);
         end

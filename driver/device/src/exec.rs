@@ -180,7 +180,9 @@ impl Inner {
         };
         // SAFETY: an event's 24 bytes were translated.
         let model = if is_event { unsafe { (*p.as_ptr().add(2)).load(Ordering::Relaxed) } } else { 0 };
-        Ok(holds.then_some(model))
+        // The process can store anything there; nothing was reached later than the last entry of all dies.
+        let latest = || self.dies.iter().map(|die| die.timeline.now()).max().unwrap_or(0);
+        Ok(holds.then(|| if model == 0 { 0 } else { model.min(latest()) }))
     }
 
     /// Begins to time an entry whose flags ask for it.

@@ -133,7 +133,7 @@ fn take_batch(dev: &Arc<Inner>, die: &Die, q: &Arc<Queue>, mut run: MutexGuard<'
             Ok(Step::Park(state)) => {
                 run.state = state;
                 if state == State::HostCall {
-                    dev.post_host_call(q.setup.queue, run.head + 1, vinci_hw::sqe::words(&sqe)[0]);
+                    dev.post_host_call(q.setup.queue, run.head.wrapping_add(1), vinci_hw::sqe::words(&sqe)[0]);
                 }
                 break;
             }
@@ -172,7 +172,7 @@ fn complete(dev: &Inner, die: &Die, q: &Queue, run: &mut Run, engine: Engine, ns
     if let Some(timing) = run.timing.take() {
         dev.stamp(q, timing, run.model_ns - ns, run.model_ns);
     }
-    run.head += 1;
+    run.head = run.head.wrapping_add(1);
     q.publish(run);
     die.tasks.fetch_add(1, Ordering::Relaxed);
 }
@@ -218,7 +218,7 @@ fn fault_at(dev: &Inner, q: &Queue, run: &mut Run, cause: &Cause, sqe: &Sqe) {
     if cause.core == NO_CORE && u32::from(sqe.opcode) == DRM_VINCI_OP_KERNEL {
         cause.core = 0;
     }
-    let record = cause.record(q.setup.queue, q.setup.die, run.head + 1, sqe, dev.wall_ns());
+    let record = cause.record(q.setup.queue, q.setup.die, run.head.wrapping_add(1), sqe, dev.wall_ns());
     if cause.cause == DRM_VINCI_FAULT_ECC {
         dev.dies[q.setup.die as usize].ecc_double.fetch_add(1, Ordering::Relaxed);
     }

@@ -66,6 +66,28 @@ fn a_fault_stops_its_queue_and_no_other() {
 }
 
 #[test]
+fn lengths_that_wrap_around_leave_their_mapping() {
+    let mut rig = Rig::new("910c");
+    rig.vm(1);
+    rig.map_hbm(1, 0, VA, 0, MIB).unwrap();
+    let around = u64::MAX - 0x1fff;
+    // Copies whose first rows lie in the mapping, and whose pitch leads back before it.
+    let rows = sqe::copy_2d(VA + 0x8000, around, VA + 0x8000, around, 8, 2);
+    let entries = [
+        sqe::fill(VA + 0x4000, u64::MAX - 0x3000, 1),
+        sqe::fill(VA + 0x4000, around, 1),
+        sqe::copy(VA + 0x4000, VA, around),
+        sqe::copy(VA, VA + 0x4000, u64::MAX - 0x3fff),
+        rows,
+    ];
+    for (n, entry) in entries.into_iter().enumerate() {
+        let mut q = rig.queue(n as u32 + 1, 1, 0);
+        q.submit(entry);
+        assert_eq!(q.wait(), DRM_VINCI_QUEUE_FAULTED, "entry {n}");
+    }
+}
+
+#[test]
 fn events_order_queues_across_dies() {
     let mut rig = Rig::new("910c");
     rig.vm(1);

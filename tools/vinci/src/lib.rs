@@ -1,4 +1,4 @@
-//! The tools: `vinci` (info, run, bench, doctor) and `npu-smi`. The programs in `bin/` only parse arguments.
+//! The tools: `vinci` (info, run, serve, top, bench, doctor) and `npu-smi`. The programs in `bin/` only parse arguments.
 
 pub mod bench;
 pub mod cc;
@@ -11,3 +11,4 @@ pub mod layout;
 pub mod serve;
 pub mod show;
 pub mod smi;
+pub mod top;

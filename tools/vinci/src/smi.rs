@@ -59,7 +59,7 @@ pub struct Snapshot {
     pub version: String,
     /// Chips.
     pub chips: Vec<Chip>,
-    /// Processes that hold device memory, this one left out.
+    /// Processes that hold device memory or queues, on each chip where they do; this one left out.
     pub processes: Vec<Process>,
 }
 
@@ -92,9 +92,12 @@ impl Snapshot {
         }
         let mut processes = Vec::new();
         for p in driver.processes()?.into_iter().filter(|p| p.pid != std::process::id()) {
-            let chip = p.die_mask.trailing_zeros().min(31);
-            processes.push(Process { npu: 0, chip, pid: p.pid, name: p.name, memory_mb: p.hbm_bytes >> 20 });
+            for chip in (0..chips.len() as u32).filter(|chip| p.die_mask & 1 << chip != 0) {
+                let memory_mb = p.hbm_die.get(chip as usize).map_or(0, |bytes| bytes >> 20);
+                processes.push(Process { npu: 0, chip, pid: p.pid, name: p.name.clone(), memory_mb });
+            }
         }
+        processes.sort_by_key(|p| (p.chip, p.pid));
         Ok(Self { version: VERSION.into(), chips, processes })
     }
 

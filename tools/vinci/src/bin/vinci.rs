@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{CommandFactory, Parser, Subcommand};
-use vinci_tools::{bench, cc, chips, device, doctor, home, info, serve, show};
+use vinci_tools::{bench, cc, chips, device, doctor, home, info, serve, show, top};
 
 #[derive(Parser)]
 #[command(name = "vinci", version, about = "Ascend NPUs in software: driver, runtime, device", after_help = EXAMPLES)]
@@ -49,6 +49,9 @@ enum Cmd {
     /// Compile Ascend C kernels with stock clang
     #[command(after_help = cc::EXAMPLES)]
     Cc(cc::Args),
+    /// Watch dies and processes, live
+    #[command(after_help = top::EXAMPLES)]
+    Top(top::Args),
     /// Measure, each row beside a peer in the same run
     Bench(bench::Args),
     /// Check this machine and say what is missing
@@ -92,6 +95,7 @@ fn main() -> ExitCode {
         Cmd::Serve(args) => serve::run(&args),
         Cmd::Device(args) => device::run(&args),
         Cmd::Cc(args) => cc::run(&args),
+        Cmd::Top(args) => top::run(&args),
         Cmd::Bench(args) => bench::run(&args),
         Cmd::Doctor { json } => doctor::print(json),
         Cmd::Chips { json } => chips::print(json),
