@@ -133,7 +133,11 @@ fn take_batch(dev: &Arc<Inner>, die: &Die, q: &Arc<Queue>, mut run: MutexGuard<'
             Ok(Step::Park(state)) => {
                 run.state = state;
                 if state == State::HostCall {
-                    dev.post_host_call(q.setup.queue, run.head.wrapping_add(1), vinci_hw::sqe::words(&sqe)[0]);
+                    dev.post_host_call(
+                        q.setup.queue,
+                        run.head.wrapping_add(1),
+                        vinci_hw::sqe::words(&sqe)[0],
+                    );
                 }
                 break;
             }

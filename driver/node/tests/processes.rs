@@ -80,7 +80,7 @@ fn churn(dev: &Handle, mut seed: u64) {
         let handle = dev.bo_userptr(pinned, 128 << 10, false).unwrap();
         dev.vm_map(vm, handle, 0, base + 900 * MIB, 128 << 10, RW).unwrap();
         queues[0].submit(sqe::fill(base + 900 * MIB, 128 << 10, 3));
-        if random(&mut seed) % 2 == 0 {
+        if random(&mut seed).is_multiple_of(2) {
             queues.iter().for_each(|q| dev.queue_destroy(q.id).unwrap());
             dev.vm_destroy(vm).unwrap();
         }

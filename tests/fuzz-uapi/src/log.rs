@@ -27,6 +27,8 @@ pub struct Slot {
     pub calls: AtomicU64,
     /// Of them, how many succeeded.
     pub good: AtomicU64,
+    /// Entries of queues that ran to their end, as far as resets tell.
+    pub entries: AtomicU64,
     ring: [Call; KEPT as usize],
 }
 

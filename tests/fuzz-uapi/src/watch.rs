@@ -100,9 +100,10 @@ pub fn run(args: &Args) -> Result<()> {
     let calls = sum(|s| s.calls.load(Ordering::Relaxed));
     let good = sum(|s| s.good.load(Ordering::Relaxed));
     let seconds = began.elapsed().as_secs_f64();
+    let entries = sum(|s| s.entries.load(Ordering::Relaxed));
     println!(
-        "{calls} calls in {seconds:.1} s ({:.0} a second), {:.0} % of them succeeded; {kills} processes were killed; seed {}: \
-         nothing found",
+        "{calls} calls in {seconds:.1} s ({:.0} a second), {:.0} % of them succeeded; {entries} entries ran; {kills} processes \
+         were killed; seed {}: nothing found",
         calls as f64 / seconds,
         good as f64 / calls as f64 * 100.0,
         args.seed

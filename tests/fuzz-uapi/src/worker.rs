@@ -3,6 +3,7 @@
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::ptr::NonNull;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -46,10 +47,13 @@ struct Range {
 
 struct Queue {
     id: u32,
+    vm: u32,
     entries: u64,
     ring: Option<Mapping>,
     bell: Option<Mapping>,
     tail: u64,
+    /// Entries that were counted.
+    counted: u64,
 }
 
 struct File {
@@ -117,7 +121,7 @@ impl<'a> Worker<'a> {
     /// Makes calls until there were so many of all workers of this slot.
     pub fn run(&mut self, until: u64) -> Result<()> {
         let mut look = 0;
-        while self.slot.calls.load(std::sync::atomic::Ordering::Relaxed) < until {
+        while self.slot.calls.load(Ordering::Relaxed) < until {
             self.step()?;
             look += 1;
             if look % LOOK == 0 {
@@ -281,6 +285,11 @@ impl<'a> Worker<'a> {
         let mut a = drm_vinci_vm_create::zeroed();
         if self.ask(file, VINCI_IOCTL_VM_CREATE, &mut a)?.is_ok() {
             self.files[file].vms.push(a.vm_id);
+            // Without peers most work on the other die stops at once.
+            for (from_die, to_die) in [(0, 1), (1, 0)] {
+                let mut peer = drm_vinci_vm_peer { vm_id: a.vm_id, from_die, to_die, enable: 1 };
+                self.call(file, VINCI_IOCTL_VM_PEER, peer.bytes_mut())?.ok();
+            }
             if self.files[file].vms.len() > 3 {
                 self.vm_destroy(file)?;
             }
@@ -352,7 +361,15 @@ impl<'a> Worker<'a> {
             if ring.is_none() || bell.is_none() {
                 bail!("a new queue's ring and doorbell cannot be mapped");
             }
-            let queue = Queue { id: a.queue_id, entries: a.entries.into(), ring, bell, tail: 0 };
+            let queue = Queue {
+                id: a.queue_id,
+                vm: a.vm_id,
+                entries: a.entries.into(),
+                ring,
+                bell,
+                tail: 0,
+                counted: 0,
+            };
             self.files[file].queues.push(queue);
         }
         Ok(())
@@ -373,27 +390,38 @@ impl<'a> Worker<'a> {
         Ok(())
     }
 
-    fn entry(&mut self, file: usize) -> sqe::Sqe {
-        let (a, b) = (self.va(file), self.va(file));
-        let size = match self.random.below(10) {
+    /// A device address for work in an address space, mostly one that is mapped there, and how far it goes.
+    fn target(&mut self, file: usize, vm: u32) -> (u64, u64) {
+        let own: Vec<_> = self.files[file].ranges.iter().filter(|r| r.vm == vm).copied().collect();
+        if own.is_empty() || self.random.one_in(40) {
+            return (self.va(file), 8192);
+        }
+        let range = self.random.pick(&own);
+        let at = self.random.below(range.size.max(1)) / 64 * 64;
+        (range.va.wrapping_add(at), (range.size - at).min(64 << 10))
+    }
+
+    fn entry(&mut self, file: usize, vm: u32) -> sqe::Sqe {
+        let ((a, to), (b, from)) = (self.target(file, vm), self.target(file, vm));
+        let size = match self.random.below(60) {
             0 => self.random.odd(),
-            _ => self.random.below(8192),
+            _ => self.random.below(to.min(from).max(1)),
         };
         let word = a & !7;
         let mut entry = match self.random.below(16) {
             0..=3 => sqe::copy(a, b, size),
             4..=6 => sqe::fill(a, size, size as u8),
-            7 => sqe::copy_2d(a, size, b, size, self.random.below(300), self.random.below(16)),
+            7 => sqe::copy_2d(a, 300, b, 300, self.random.below(300), self.random.below(4)),
             8 => sqe::event_record(word, self.random.below(4)),
-            9 => sqe::event_wait(word, self.random.below(4), 1),
+            9 if self.random.one_in(8) => sqe::event_wait(word, self.random.below(4), 1),
             10 => sqe::notify_record(word),
             11 => sqe::write_value(word, self.random.odd()),
-            12 => sqe::wait_value(word, 1, self.random.below(4) as u32, 1),
-            13 if self.random.one_in(3) => sqe::host_call(7),
+            12 if self.random.one_in(8) => sqe::wait_value(word, 1, self.random.below(4) as u32, 1),
+            13 if self.random.one_in(12) => sqe::host_call(7),
             14 if !self.kernels.is_empty() => self.kernel(b),
             _ => sqe::placeholder(),
         };
-        if self.random.one_in(10) {
+        if self.random.one_in(40) {
             // SAFETY: an entry is plain words, all of them valid.
             let bytes = unsafe { std::slice::from_raw_parts_mut((&raw mut entry).cast::<u8>(), 64) };
             self.spoil(bytes, 0);
@@ -406,7 +434,8 @@ impl<'a> Worker<'a> {
         let mut entry = drm_vinci_sqe::zeroed();
         entry.opcode = DRM_VINCI_OP_KERNEL as u8;
         entry.blocks = 1;
-        let words = [self.random.pick(&self.kernels), args, self.random.below(32) * 8 | 5 << 32, 0, 0, 0, 0];
+        let words =
+            [self.random.pick(&self.kernels), args, (self.random.below(32) * 8) | (5 << 32), 0, 0, 0, 0];
         entry.__bindgen_anon_1.words = words;
         entry
     }
@@ -417,9 +446,14 @@ impl<'a> Worker<'a> {
             return self.queue_create(file);
         }
         let which = self.random.below(n) as usize;
+        let (queue_id, vm) = (self.files[file].queues[which].id, self.files[file].queues[which].vm);
+        if self.random.one_in(8) {
+            // It may have stopped at what it was given before.
+            self.queue_reset(file, queue_id)?;
+        }
         let count = 1 + self.random.below(6);
         for _ in 0..count {
-            let entry = self.entry(file);
+            let entry = self.entry(file, vm);
             let queue = &mut self.files[file].queues[which];
             let Some(ring) = &queue.ring else { continue };
             // SAFETY: below the ring's length; the device reads each entry once.
@@ -435,11 +469,9 @@ impl<'a> Worker<'a> {
             let tail = bell.ptr().cast::<u64>();
             // SAFETY: the doorbell's first word.
             unsafe {
-                std::sync::atomic::AtomicU64::from_ptr(tail.as_ptr())
-                    .store(odd.unwrap_or(queue.tail), std::sync::atomic::Ordering::SeqCst);
+                AtomicU64::from_ptr(tail.as_ptr()).store(odd.unwrap_or(queue.tail), Ordering::SeqCst);
             }
         }
-        let queue_id = queue.id;
         self.call(file, VINCI_IOCTL_QUEUE_KICK, drm_vinci_queue_id { queue_id, pad: 0 }.bytes_mut())?.ok();
         Ok(())
     }
@@ -454,15 +486,28 @@ impl<'a> Worker<'a> {
         let mut a = drm_vinci_wait { queue_id, flags, value, timeout_ns };
         let stopped = self.call(file, VINCI_IOCTL_WAIT, a.bytes_mut())?.is_err_and(|e| e == Errno::Io);
         if stopped || self.random.one_in(40) {
-            let mut a = drm_vinci_queue_reset { queue_id, flags: 0, dropped: 0 };
-            let reset = self.ask(file, VINCI_IOCTL_QUEUE_RESET, &mut a)?;
-            if let (Ok(()), Some(q)) =
-                (reset, self.files[file].queues.iter_mut().find(|q| q.id == a.queue_id))
-                && let Some(bell) = &q.bell
-            {
-                // SAFETY: the doorbell's first word, which only this worker stores.
-                q.tail = unsafe { bell.ptr().cast::<u64>().read_volatile() };
+            self.queue_reset(file, queue_id)?;
+        }
+        Ok(())
+    }
+
+    fn queue_reset(&mut self, file: usize, queue_id: u32) -> Result<()> {
+        let mut state = drm_vinci_queue_query { queue_id, ..drm_vinci_queue_query::zeroed() };
+        let known = self.call(file, VINCI_IOCTL_QUEUE_QUERY, state.bytes_mut())?.is_ok();
+        let mut a = drm_vinci_queue_reset { queue_id, flags: 0, dropped: 0 };
+        let reset = self.ask(file, VINCI_IOCTL_QUEUE_RESET, &mut a)?;
+        let queue = self.files[file].queues.iter_mut().find(|q| q.id == a.queue_id);
+        if let (Ok(()), Some(q)) = (reset, queue)
+            && let Some(bell) = &q.bell
+        {
+            // What ran since the reset before; an odd tail says nothing.
+            let ran = state.completed.wrapping_sub(q.counted);
+            if known && a.queue_id == queue_id && ran < 1 << 32 {
+                self.slot.entries.fetch_add(ran, Ordering::Relaxed);
             }
+            // SAFETY: the doorbell's first word, which only this worker stores.
+            q.tail = unsafe { bell.ptr().cast::<u64>().read_volatile() };
+            q.counted = q.tail;
         }
         Ok(())
     }
@@ -571,7 +616,9 @@ impl<'a> Worker<'a> {
         };
         let offset = match self.random.below(6) {
             0 => offset.wrapping_add(self.random.below(4) * PAGE),
-            1 => (1 + self.random.below(5)) << 60 | self.random.below(64) << 40 | self.random.below(4) * PAGE,
+            1 => {
+                (1 + self.random.below(5)) << 60 | self.random.below(64) << 40 | (self.random.below(4) * PAGE)
+            }
             2 => self.random.odd(),
             _ => offset,
         };

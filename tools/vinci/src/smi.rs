@@ -1,6 +1,7 @@
 //! `npu-smi info`: the columns and the layout that scripts read. Six lines stand above the first device row,
 //! whose third field names the chip; a module of several dies shows one chip per die.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use anyhow::Result;
@@ -90,14 +91,22 @@ impl Snapshot {
         if let Some(first) = chips.first_mut() {
             first.power_w = Some(power);
         }
-        let mut processes = Vec::new();
+        let mut held = BTreeMap::new();
         for p in driver.processes()?.into_iter().filter(|p| p.pid != std::process::id()) {
             for chip in (0..chips.len() as u32).filter(|chip| p.die_mask & 1 << chip != 0) {
-                let memory_mb = p.hbm_die.get(chip as usize).map_or(0, |bytes| bytes >> 20);
-                processes.push(Process { npu: 0, chip, pid: p.pid, name: p.name.clone(), memory_mb });
+                // A process may have opened the device several times.
+                let held = &mut held.entry((chip, p.pid)).or_insert((p.name.clone(), 0)).1;
+                *held += p.hbm_die.get(chip as usize).copied().unwrap_or(0);
             }
         }
-        processes.sort_by_key(|p| (p.chip, p.pid));
+        let row = |((chip, pid), (name, bytes)): ((u32, u32), (String, u64))| Process {
+            npu: 0,
+            chip,
+            pid,
+            name,
+            memory_mb: bytes >> 20,
+        };
+        let processes = held.into_iter().map(row).collect();
         Ok(Self { version: VERSION.into(), chips, processes })
     }
 
