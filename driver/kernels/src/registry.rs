@@ -128,6 +128,7 @@ pub static KERNELS: &[Kernel] = &[
 
     // The cube.
     k("matmul", Aic, cost::matmul, matmul::matmul),
+    k("grouped_matmul", Aic, cost::matmul, matmul::grouped_matmul),
     k("attention", Mix, cost::attention, attention::attention),
     k("unpack_int4", Aiv, one_op, quantized::unpack_int4),
 

@@ -104,7 +104,12 @@ pub struct Outcome {
 }
 
 /// Runs a command to its end, or ends it at [`LIMIT`].
-pub fn run(mut command: Command) -> io::Result<Outcome> {
+pub fn run(command: Command) -> io::Result<Outcome> {
+    run_within(command, LIMIT)
+}
+
+/// Runs a command to its end, or ends it at `limit`.
+pub fn run_within(mut command: Command, limit: Duration) -> io::Result<Outcome> {
     let start = Instant::now();
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
     let readers = [
@@ -115,10 +120,10 @@ pub fn run(mut command: Command) -> io::Result<Outcome> {
         if let Some(status) = child.try_wait()? {
             break (!status.success()).then(|| status.to_string());
         }
-        if start.elapsed() > LIMIT {
+        if start.elapsed() > limit {
             child.kill()?;
             child.wait()?;
-            break Some(format!("no end after {LIMIT:?}"));
+            break Some(format!("no end after {limit:?}"));
         }
         thread::sleep(Duration::from_millis(5));
     };

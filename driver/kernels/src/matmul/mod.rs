@@ -41,6 +41,73 @@ pub fn matmul(ctx: &Ctx<'_>, args: &ArgsView<'_>) -> Result<(), KernelFault> {
         0 => None,
         _ => Some(Tensor::input(ctx, args, 3)?.same_dims(&out, 3)?),
     };
+    product(ctx, out, a, b, c, alpha, beta)
+}
+
+/// Tensors out `[m, n]`, x `[m, k]`, w `[k, n]`, groups (ends or counts, one for each group) and perhaps bias `[m, n]`;
+/// attributes which group, what is split (0 rows of x and out, 2 steps of x and w), whether groups counts (1) or
+/// ends (0), has_bias. Only the rows, or the steps, of the group take part.
+pub fn grouped_matmul(ctx: &Ctx<'_>, args: &ArgsView<'_>) -> Result<(), KernelFault> {
+    let mut out = Tensor::output(ctx, args, 0)?;
+    let mut x = Tensor::input(ctx, args, 1)?;
+    let mut w = Tensor::input(ctx, args, 2)?;
+    let groups = Tensor::input(ctx, args, 3)?;
+    let (group, split, counts) = (args.attr(0)? as usize, args.attr(1)?, args.attr(2)? != 0);
+    let mut bias = match args.attr(3)? {
+        0 => None,
+        _ => Some(Tensor::input(ctx, args, 4)?.same_dims(&out, 4)?),
+    };
+    if [out.rank, x.rank, w.rank] != [2; 3] || groups.rank != 1 || group >= groups.count {
+        return Err(KernelFault::Unsupported("a grouped product of other than matrices and a vector"));
+    }
+    let all = if split == 0 { x.dims[0] } else { x.dims[1] };
+    let number = |i: usize| {
+        let mut v = [0i64];
+        // SAFETY: an index below the length of the resolved vector.
+        unsafe { i64::loader(groups.dtype)(groups.at(i as isize * groups.strides[0]), 1, &mut v) };
+        v[0]
+    };
+    let (start, end) = match (counts, group) {
+        (true, _) => {
+            let start = (0..group).fold(0i64, |sum, i| sum.saturating_add(number(i)));
+            (start, start.saturating_add(number(group)))
+        }
+        (false, 0) => (0, number(0)),
+        (false, _) => (number(group - 1), number(group)),
+    };
+    if start < 0 || end < start || end > all as i64 {
+        return Err(KernelFault::Exception { what: "a group ends out of range", value: end });
+    }
+    let narrow = |t: &mut Tensor, d: usize| {
+        *t = t.shifted(start as isize * t.strides[d]);
+        t.dims[d] = (end - start) as usize;
+        t.count = t.dims[0] * t.dims[1];
+    };
+    narrow(&mut x, if split == 0 { 0 } else { 1 });
+    if split == 0 {
+        narrow(&mut out, 0);
+        if let Some(bias) = &mut bias {
+            narrow(bias, 0);
+        }
+    } else {
+        if w.dims[0] != all {
+            return Err(ArgsError::BadTensor(2).into());
+        }
+        narrow(&mut w, 0);
+    }
+    product(ctx, out, x, w, bias, 1.0, 1.0)
+}
+
+/// out = beta c + alpha a b.
+fn product(
+    ctx: &Ctx<'_>,
+    out: Tensor,
+    a: Tensor,
+    b: Tensor,
+    c: Option<Tensor>,
+    alpha: f64,
+    beta: f64,
+) -> Result<(), KernelFault> {
     let r = out.rank;
     if r < 2 || a.rank != r || b.rank != r {
         return Err(KernelFault::Unsupported("a matrix of less than two dimensions"));

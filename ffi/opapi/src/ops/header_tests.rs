@@ -6,6 +6,13 @@ use std::path::{Path, PathBuf};
 
 use super::FAMILIES;
 
+/// Functions that are no operators: header, sentence, prototype.
+const OTHERS: &[(&str, &str, &str)] = &[(
+    "trans_matmul_weight",
+    "Stores at weightTensorSize how many elements the weight of a product has in FRACTAL_NZ.",
+    "aclnnStatus aclnnCalculateMatmulWeightSizeV2(const aclIntArray *tensorShape, aclDataType dataType,\n\tuint64_t *weightTensorSize);",
+)];
+
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
@@ -51,6 +58,10 @@ fn headers_are_current() {
             d.name
         )
         .unwrap();
+    }
+    for (header, doc, prototype) in OTHERS {
+        let text = bodies.entry(header).or_default();
+        writeln!(text, "\n/* {doc} */\n{prototype}").unwrap();
     }
     let folder = root().join("ffi/include/aclnnop");
     compare(bodies.into_iter().map(|(name, body)| {

@@ -39,6 +39,7 @@ families! {
     foreach
     functions
     gradient
+    grouped
     index
     layout
     linalg
@@ -60,7 +61,11 @@ families! {
 }
 
 #[cfg(test)]
+mod data_tests;
+#[cfg(test)]
 mod header_tests;
+#[cfg(test)]
+mod network_tests;
 #[cfg(test)]
 mod property_tests;
 #[cfg(test)]

@@ -111,6 +111,8 @@ pub fn arange(p: &mut Program, start: Scalar, end: Scalar, step: Scalar, out: Vi
         return Err(invalid!("{} does not lead from {} to {}", step.float, start.float, end.float));
     }
     let n = ((end.float - start.float) / step.float).ceil() as i64;
-    check_shape(&out, &[n])?;
+    // As many elements in any shape, such as [1, 1, n].
+    let flat = out.merged(0..out.rank()).filter(|flat| flat.dims == [n]);
+    let out = flat.ok_or_else(|| invalid!("out has shape {:?}; the result has {n} elements", out.dims))?;
     p.launch("arange", &[&out], &[], &[Float(start.float), Float(step.float), Int(start.int), Int(step.int)])
 }

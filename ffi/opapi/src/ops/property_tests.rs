@@ -14,15 +14,15 @@ const TYPES: [i32; 6] = [0, 1, 27, 3, 9, 12]; // float32, float16, bfloat16, int
 
 /// A tensor over its own storage, with views in mind: dimensions may be permuted, stretched or broadcast.
 #[derive(Clone, Debug)]
-struct Case {
-    dtype: i32,
-    dims: Vec<i64>,
-    strides: Vec<i64>,
-    offset: i64,
-    values: Vec<f64>,
+pub(super) struct Case {
+    pub dtype: i32,
+    pub dims: Vec<i64>,
+    pub strides: Vec<i64>,
+    pub offset: i64,
+    pub values: Vec<f64>,
 }
 
-fn size(dtype: i32) -> usize {
+pub(super) fn size(dtype: i32) -> usize {
     match dtype {
         9 => 8,
         0 | 3 => 4,
@@ -32,7 +32,7 @@ fn size(dtype: i32) -> usize {
 }
 
 /// `v` as the type keeps it.
-fn rounded(dtype: i32, v: f64) -> f64 {
+pub(super) fn rounded(dtype: i32, v: f64) -> f64 {
     match dtype {
         0 => f64::from(v as f32),
         1 => f16::from_f64(v).to_f64(),
@@ -53,7 +53,7 @@ fn encode(dtype: i32, v: f64, to: &mut [u8]) {
     }
 }
 
-fn decode(dtype: i32, from: &[u8]) -> f64 {
+pub(super) fn decode(dtype: i32, from: &[u8]) -> f64 {
     match dtype {
         0 => f64::from(f32::from_ne_bytes(from.try_into().unwrap())),
         1 => f16::from_ne_bytes(from.try_into().unwrap()).to_f64(),
@@ -65,7 +65,7 @@ fn decode(dtype: i32, from: &[u8]) -> f64 {
 }
 
 impl Case {
-    fn bytes(&self) -> Vec<u8> {
+    pub fn bytes(&self) -> Vec<u8> {
         let n = size(self.dtype);
         let mut bytes = vec![0; self.values.len() * n];
         self.values.iter().zip(bytes.chunks_mut(n)).for_each(|(&v, to)| encode(self.dtype, v, to));
@@ -73,7 +73,7 @@ impl Case {
     }
 
     /// The element at an index of the shape `dims` that this one broadcasts to.
-    fn at(&self, dims: &[i64], index: &[i64]) -> f64 {
+    pub fn at(&self, dims: &[i64], index: &[i64]) -> f64 {
         let skip = dims.len() - self.dims.len();
         let step = |(i, &s): (usize, &i64)| if self.dims[i] == 1 { 0 } else { index[skip + i] * s };
         let at = self.offset + self.strides.iter().enumerate().map(step).sum::<i64>();
@@ -82,7 +82,7 @@ impl Case {
 }
 
 /// A view of shape `dims`, with dimensions of 1 where `ones` says, laid out in a random order with gaps.
-fn case(dims: Vec<i64>, broadcastable: bool) -> impl Strategy<Value = Case> {
+pub(super) fn case(dims: Vec<i64>, broadcastable: bool) -> impl Strategy<Value = Case> {
     let rank = dims.len();
     let order = Just((0..rank).collect::<Vec<_>>()).prop_shuffle();
     let ones = prop::collection::vec(prop::bool::weighted(if broadcastable { 0.3 } else { 0.0 }), rank);
@@ -117,7 +117,7 @@ fn pairs() -> impl Strategy<Value = (Vec<i64>, Case, Case)> {
     dims.prop_flat_map(|d| (Just(d.clone()), case(d.clone(), true), case(d, true)))
 }
 
-fn tensor(c: &Case, data: &mut [u8]) -> Handle {
+pub(super) fn tensor(c: &Case, data: &mut [u8]) -> Handle {
     let storage = [c.values.len() as i64];
     // SAFETY: the arrays are as long as their counts say.
     unsafe {
@@ -136,7 +136,7 @@ fn tensor(c: &Case, data: &mut [u8]) -> Handle {
     }
 }
 
-fn dense(dtype: i32, dims: &[i64]) -> Case {
+pub(super) fn dense(dtype: i32, dims: &[i64]) -> Case {
     let n = dims.iter().product::<i64>().max(1) as usize;
     Case {
         dtype,
@@ -148,7 +148,7 @@ fn dense(dtype: i32, dims: &[i64]) -> Case {
 }
 
 /// Every index of a shape.
-fn indices(dims: &[i64]) -> Vec<Vec<i64>> {
+pub(super) fn indices(dims: &[i64]) -> Vec<Vec<i64>> {
     dims.iter().fold(vec![vec![]], |all, &d| {
         all.iter().flat_map(|i| (0..d).map(move |x| i.iter().copied().chain([x]).collect())).collect()
     })

@@ -10,7 +10,13 @@ use crate::tensor::*;
 
 pub type Handle = *mut c_void;
 
-fn tensor_of<T>(data: &mut [T], dtype: i32, dims: &[i64], strides: Option<&[i64]>, offset: i64) -> Handle {
+pub(super) fn tensor_of<T>(
+    data: &mut [T],
+    dtype: i32,
+    dims: &[i64],
+    strides: Option<&[i64]>,
+    offset: i64,
+) -> Handle {
     let storage = [data.len() as i64];
     let strides = strides.map_or(std::ptr::null(), <[i64]>::as_ptr);
     // SAFETY: arrays as long as their counts say.
@@ -29,16 +35,16 @@ fn tensor_of<T>(data: &mut [T], dtype: i32, dims: &[i64], strides: Option<&[i64]
     }
 }
 
-fn floats(data: &mut [f32], dims: &[i64]) -> Handle {
+pub(super) fn floats(data: &mut [f32], dims: &[i64]) -> Handle {
     tensor_of(data, 0, dims, None, 0)
 }
 
-fn scalar(v: f32) -> Handle {
+pub(super) fn scalar(v: f32) -> Handle {
     // SAFETY: points to a float.
     unsafe { aclCreateScalar((&raw const v).cast_mut().cast(), 0) }
 }
 
-fn ints(v: &[i64]) -> Handle {
+pub(super) fn ints(v: &[i64]) -> Handle {
     // SAFETY: as long as it says.
     unsafe { aclCreateIntArray(v.as_ptr(), v.len() as u64) }
 }
@@ -64,7 +70,9 @@ macro_rules! op {
     } };
 }
 
-fn last_error() -> String {
+pub(super) use op;
+
+pub(super) fn last_error() -> String {
     LAST_ERROR.take()
 }
 
