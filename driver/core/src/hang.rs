@@ -45,8 +45,9 @@ impl<P: Platform> Queue<P> {
 }
 
 impl<P: Platform> Driver<P> {
-    /// A queue whose kernel or copy did not end within `limit_ns`, or its own longer time limit. To be asked now and
-    /// then: an entry's time begins when it is first seen.
+    /// A queue whose kernel or copy did not end within `limit_ns`, or its own longer time limit; or whose fence went
+    /// backwards, which no device does that can be trusted. To be asked now and then: an entry's time begins when it is
+    /// first seen.
     pub fn hung(&mut self, limit_ns: u64) -> Option<u32> {
         let now = self.platform.now_ns();
         for (id, q) in self.queues.iter_mut().enumerate() {
@@ -55,6 +56,9 @@ impl<P: Platform> Driver<P> {
             let busy = !q.gone
                 && q.state().load(Ordering::Acquire) == DRM_VINCI_QUEUE_RUNNING
                 && self.platform.tail(id).is_some_and(|tail| tail != completed);
+            if busy && completed < q.watched.0 {
+                return Some(id);
+            }
             match q.allowance(completed, limit_ns) {
                 Some(allowed) if busy && q.watched.0 == completed => {
                     if now.saturating_sub(q.watched.1) > allowed {
@@ -76,7 +80,10 @@ impl<P: Platform> Driver<P> {
         (fault.cause, fault.queue_id, fault.die, fault.core) = (DRM_VINCI_FAULT_TIMEOUT, id, die, u32::MAX);
         (fault.entry, fault.wall_ns) = (q.completed().load(Ordering::Acquire) + 1, self.platform.now_ns());
         fault.opcode = q.entry(fault.entry - 1).opcode.into();
-        let text = b"the queue hung; the driver's watchdog took it";
+        let text: &[u8] = match fault.entry <= q.watched.0 {
+            true => b"the queue's fence went backwards; the driver's watchdog took it",
+            false => b"the queue hung; the driver's watchdog took it",
+        };
         fault.text.iter_mut().zip(text).for_each(|(to, from)| *to = *from as _);
         q.fault = Some(fault);
         let mut event = drm_vinci_event::zeroed();

@@ -163,6 +163,22 @@ fn an_entry_may_ask_for_more_time() {
 }
 
 #[test]
+fn a_fence_that_goes_backwards_is_a_hang_at_once() {
+    let mut s = Session::new();
+    let queue = s.queues[0];
+    (0..10).for_each(|n| s.put(queue, n, DRM_VINCI_OP_EVENT_WAIT, 0));
+    s.set_fence(queue, 7, DRM_VINCI_QUEUE_RUNNING);
+    assert_eq!(s.d.hung(60 * SECOND), None);
+    s.set_fence(queue, 6, DRM_VINCI_QUEUE_RUNNING);
+    assert_eq!(s.d.hung(60 * SECOND), Some(queue));
+    assert_eq!(s.d.end_hang(queue), Ok(Cure::Queue));
+    assert_eq!(s.wait(queue, 10), Err(Errno::NoDev));
+    let Ok(Step::Ready((event, _))) = s.d.event_step(s.file) else { panic!("the file hears of it") };
+    let text: Vec<u8> = event.fault.text.iter().map(|&c| c as u8).collect();
+    assert!(text.windows(9).any(|w| w == b"backwards"), "{text:?}");
+}
+
+#[test]
 fn progress_is_no_hang() {
     let mut s = Session::new();
     for n in 0..20 {

@@ -68,9 +68,13 @@ impl Answer<'_> {
     }
 }
 
+/// Errors of one client that are told.
+const COMPLAINTS: u32 = 16;
+
 /// Serves a client to its end. An error says why it ended before it wanted to.
 pub fn serve(socket: &UnixStream, function: &Function) -> io::Result<()> {
     let client = getsockopt(socket, PeerCredentials).ok().map(|peer| peer.pid());
+    let mut complaints = 0u32;
     let mut begun = false;
     while let Some(message) = receive(socket.as_fd())? {
         let head = message.head;
@@ -88,7 +92,12 @@ pub fn serve(socket: &UnixStream, function: &Function) -> io::Result<()> {
             None => Err(Refusal::Unknown(head.command)),
         };
         if let Err(e) = &result {
-            log::warn!("client: {e}");
+            complaints += 1;
+            match complaints {
+                ..COMPLAINTS => log::warn!("client: {e}"),
+                COMPLAINTS => log::warn!("client: {e}; what more it does wrong is not told"),
+                _ => {}
+            }
         }
         if head.flags & flag::NO_REPLY != 0 {
             continue;

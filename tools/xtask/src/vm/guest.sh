@@ -19,15 +19,23 @@ ulimit -l unlimited
 
 kmemleak=/sys/kernel/debug/kmemleak
 uptime() { cut -d' ' -f1 /proc/uptime; }
-tell() { echo "$*" > /dev/ttyS2; }
+tell() { echo "$*" >&3; }
 
-# step NAME SECONDS COMMAND…: runs a command with a limit; its output goes to the terminal after a headline.
+# device WHAT…: lets the host do something to the device, as `vinci device inject WHAT…` does; fails if that fails.
+device() {
+    tell "device $*"
+    read -r answer <&3
+    [ "$answer" = done ]
+}
+
+# step NAME SECONDS COMMAND…: runs a command with a limit (0: a function, which sets its own); its output goes to the
+# terminal after a headline.
 step() {
     name=$1 limit=$2; shift 2
     tell "begin $name $(uptime)"
     [ $headlines = no ] || echo "=== $name" > /dev/ttyS1
-    case $1 in
-    leaks) "$@" ;;
+    case $limit in
+    0) "$@" ;;
     *) timeout -s KILL "$limit" "$@" ;;
     esac < /dev/null > /dev/ttyS1 2>&1
     code=$?
@@ -37,11 +45,14 @@ step() {
     return $code
 }
 
-# Inserts the modules in order.
+# Inserts the modules in order, ours with parameters.
 load() {
     for module in /modules/*.ko; do
         plain=${module##*/[0-9][0-9]-}
-        step "load/${plain%.ko}" 30 insmod "$module" || return 1
+        case $plain in
+        vinci.ko) step "load/${plain%.ko}" 30 insmod "$module" "$@" || return 1 ;;
+        *) step "load/${plain%.ko}" 30 insmod "$module" || return 1 ;;
+        esac
     done
 }
 
@@ -60,6 +71,7 @@ leaks() {
     [ -z "$(head -c 1 $kmemleak)" ] || { cat $kmemleak > /dev/ttyS0; return 1; }
 }
 
+exec 3<> /dev/ttyS2
 stty -F /dev/ttyS2 raw -echo
 stty -F /dev/ttyS1 -onlcr
 # From here on the console shows everything; what it did not show at boot comes now.

@@ -31,18 +31,21 @@ pub struct Args {
     #[arg(long)]
     debug: bool,
     /// Only make what the VM needs
-    #[arg(long, conflicts_with_all = ["shell", "smoke", "command"])]
+    #[arg(long, conflicts_with_all = ["shell", "smoke", "lies", "command"])]
     setup: bool,
     /// A prompt in the guest
-    #[arg(long, conflicts_with_all = ["smoke", "command"])]
+    #[arg(long, conflicts_with_all = ["smoke", "lies", "command"])]
     shell: bool,
     /// Check the module's sources, load it, run the tools, the demo, the C programs and the module's own tests, unload
     /// it (what is done if nothing is asked for)
     #[arg(long, conflicts_with = "command")]
     smoke: bool,
     /// Random requests from several processes, so many
-    #[arg(long, value_name = "CALLS", conflicts_with_all = ["shell", "smoke", "command"])]
+    #[arg(long, value_name = "CALLS", conflicts_with_all = ["shell", "smoke", "lies", "command"])]
     fuzz: Option<u64>,
+    /// Let the device lie, hang and vanish under the module
+    #[arg(long, conflicts_with_all = ["command", "no_device"])]
+    lies: bool,
     /// Chip of the device
     #[arg(long, default_value = "910c")]
     chip: String,
@@ -75,6 +78,7 @@ pub struct Args {
 /// What the guest does.
 enum Work {
     Smoke,
+    Lies,
     Fuzz(u64),
     Shell,
     Command(Vec<String>),
@@ -88,6 +92,7 @@ impl Args {
     fn work(&self) -> Work {
         match self.fuzz {
             _ if self.shell => Work::Shell,
+            _ if self.lies => Work::Lies,
             Some(calls) => Work::Fuzz(calls),
             None if !self.command.is_empty() => Work::Command(self.command.clone()),
             None => Work::Smoke,
@@ -203,7 +208,7 @@ fn boot(args: &Args) -> Result<Verdict> {
         limit: args.limit(),
     };
     let terminal = match work {
-        Work::Smoke | Work::Fuzz(_) => Terminal::Log,
+        Work::Smoke | Work::Lies | Work::Fuzz(_) => Terminal::Log,
         Work::Shell => Terminal::Interactive,
         Work::Command(_) => Terminal::Output,
     };
@@ -230,6 +235,10 @@ fn boot(args: &Args) -> Result<Verdict> {
     if let Work::Fuzz(_) = work {
         println!("{}", outcome.said("vm/fuzz").trim_end());
         println!("{}", table(&outcome));
+    }
+    if matches!(work, Work::Lies) {
+        println!("{}", table(&outcome));
+        println!("{} passed, {} failed", verdict.passed, verdict.failures);
     }
     if matches!(work, Work::Smoke) {
         let steps = outcome.steps.iter();
