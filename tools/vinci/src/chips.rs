@@ -43,19 +43,21 @@ pub fn print(json: bool) -> Result<()> {
         .iter()
         .map(|c| {
             let cores = format!("{} + {}", c.aic_cores, c.aiv_cores);
-            let hbm = format!("{} GiB, {} GB/s", c.hbm_gib, c.hbm_gbps);
+            let dies = format!("{} × {}", c.dies, c.soc_name);
+            let hbm = format!("{} GiB", c.hbm_gib);
             vec![
                 c.name.into(),
                 c.module.clone(),
-                c.dies.to_string(),
-                c.soc_name.clone(),
+                dies,
                 cores,
                 c.clock_mhz.to_string(),
                 hbm,
+                c.hbm_gbps.to_string(),
             ]
         })
         .collect();
-    show::table(&["name", "module", "dies", "each die", "AIC + AIV", "MHz", "HBM of a die"], &rows, &[2, 5]);
-    println!("choose with {VARIABLE}=NAME (920, the announced name, selects 950pr) or {VARIABLE}=FILE.toml");
+    show::table(&["name", "module", "dies", "AIC+AIV", "MHz", "HBM", "GB/s"], &rows, &[4, 5, 6]);
+    println!("cores, clock and memory are those of a die");
+    println!("choose with {VARIABLE}=NAME (920 selects 950pr) or {VARIABLE}=FILE.toml");
     Ok(())
 }

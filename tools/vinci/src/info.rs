@@ -68,16 +68,16 @@ pub fn print(json: bool) -> Result<()> {
             vec![
                 d.device.to_string(),
                 d.soc_name.clone(),
-                format!("{} AIC, {} AIV", d.aic_cores, d.aiv_cores),
-                format!("{} MHz", d.clock_mhz),
-                format!("{} of {} MiB", d.hbm_used >> 20, d.hbm_total >> 20),
+                format!("{} + {}", d.aic_cores, d.aiv_cores),
+                d.clock_mhz.to_string(),
+                format!("{} of {}", d.hbm_used >> 20, d.hbm_total >> 20),
                 format!("{:.1} °C", d.temperature_c),
                 format!("{:.1} W", d.power_w),
             ]
         })
         .collect();
     show::table(
-        &["device", "SoC", "cores", "clock", "HBM used", "temperature", "power"],
+        &["device", "SoC", "AIC + AIV", "MHz", "HBM, MiB", "temp.", "power"],
         &rows,
         &[0, 3, 4, 5, 6],
     );

@@ -17,6 +17,14 @@ use serde::Serialize;
 use crate::show;
 use rows::ROWS;
 
+/// Shown below the help.
+pub const EXAMPLES: &str = "Ours and the peer are measured turn by turn, and the medians are shown: a ratio above 1 is \
+better than the peer.\nOther work on the machine makes both slower: repeat a row that surprises.\n\nExamples:\n  \
+vinci bench                        all rows, about two minutes\n  \
+vinci bench memcpy_d2h             one row\n  \
+vinci bench --json | jq .ratio     for a script\n  \
+vinci bench --check                fails if a row misses its target";
+
 /// Arguments.
 #[derive(clap::Args)]
 pub struct Args {

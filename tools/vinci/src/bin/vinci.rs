@@ -53,6 +53,7 @@ enum Cmd {
     #[command(after_help = top::EXAMPLES)]
     Top(top::Args),
     /// Measure, each row beside a peer in the same run
+    #[command(after_help = bench::EXAMPLES)]
     Bench(bench::Args),
     /// Check this machine and say what is missing
     Doctor {
