@@ -8,7 +8,7 @@ use crate::abi::{Address, Out, Text, TextOut};
 use crate::code::{
     Failure, INVALID_FILE, INVALID_PARAM, PARSE_FILE, REPEAT_FINALIZE, REPEAT_INITIALIZE, Result, invalid,
 };
-use crate::{context, dump};
+use crate::{context, dump, prof};
 
 /// Calls of aclInit that nothing has answered yet.
 static USES: Mutex<u64> = Mutex::new(0);
@@ -78,6 +78,7 @@ fn configure(path: &str) -> Result<String> {
 fn finalize() -> Result<()> {
     context::set_default_device(-1);
     dump::finalize();
+    prof::finalize();
     for device in context::primaries() {
         context::release_primary(device, true)?;
     }

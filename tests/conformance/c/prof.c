@@ -296,8 +296,18 @@ int main(void)
     aclGetRecentErrMsg();
     OK(aclrtFree(memory));
     OK(aclrtDestroyStream(stream));
+
+    /* What is not stopped is written at the end. */
+    uint32_t device = 0;
+    aclprofConfig *config = aclprofCreateConfig(&device, 1, ACL_AICORE_NONE, NULL, ACL_PROF_TASK_TIME);
+    OK(aclprofInit(folder, strlen(folder)));
+    OK(aclprofStart(config));
+    OK(aclrtResetDeviceForce(0));
+    OK(aclFinalize());
+    TRUE(prof_folder(3)[0]);
+    EXPECT(aclprofFinalize(), ACL_ERROR_PROF_NOT_RUN);
     char command[128];
     snprintf(command, sizeof(command), "rm -r %s", folder);
     TRUE(system(command) == 0);
-    return stop();
+    return finish();
 }

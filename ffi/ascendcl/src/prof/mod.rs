@@ -163,6 +163,16 @@ fn check_start(session: Option<&mut Session>, handle: Handle) -> Result<(&mut Se
     Ok((session, wanted))
 }
 
+/// At aclFinalize: writes what a program that forgot to stop has collected, while there are devices.
+pub fn finalize() {
+    let Some(mut session) = SESSION.lock().take() else { return };
+    while let Some(&(handle, _)) = session.running.first() {
+        if let Err(failure) = stop(&mut session, handle) {
+            log::error!("profile: {}", failure.text);
+        }
+    }
+}
+
 /// True from aclprofInit to aclprofFinalize.
 fn is_initialised() -> bool {
     SESSION.lock().is_some()
