@@ -278,6 +278,7 @@ pub static KERNELS: &[Kernel] = &[
     k("max_pool_backward", Aiv, one_op, pool::max_backward),
     k("mean_pool", Aiv, one_op, pool::mean),
     k("mean_pool_backward", Aiv, one_op, pool::mean_backward),
+    k("resample", Aiv, many_ops, resample::forward),
     k("resample_backward", Aiv, many_ops, resample::backward),
     k("extreme_along", Aiv, cost::two_outputs, order::extreme),
     k("kth_along", Aiv, cost::two_outputs, order::kth),

@@ -1,4 +1,4 @@
-//! Gradients of interpolation: each element of the gradient goes back to the places that its result was made of.
+//! Interpolation, and its gradient: each element of the gradient goes back to the places that its result was made of.
 
 use vinci_hw::args::{ArgsError, ArgsView};
 
@@ -60,11 +60,9 @@ fn sources(mode: Mode, size: usize, count: usize, aligned: bool, scale: f64) -> 
     (0..count).map(one).collect()
 }
 
-/// Tensors grad_in `[N, C, D0, D1, D2]`, grad_out `[N, C, L0, L1, L2]`; attributes mode (0 nearest, 1 nearest exact, 2
-/// linear, 3 cubic), whether corners are aligned, three scales (0 where there is none).
-pub fn backward(ctx: &Ctx<'_>, args: &ArgsView<'_>) -> Result<(), KernelFault> {
-    let image = Tensor::output(ctx, args, 0)?;
-    let grad = Tensor::input(ctx, args, 1)?;
+/// Attributes mode (0 nearest, 1 nearest exact, 2 linear, 3 cubic), whether corners are aligned, three scales (0 where
+/// there is none): where each element of `result` comes from, along three dimensions.
+fn all_sources(args: &ArgsView<'_>, image: &Tensor, result: &Tensor) -> Result<Vec<Sources>, KernelFault> {
     let mode = match args.attr(0)? {
         0 => Mode::Nearest,
         1 => Mode::NearestExact,
@@ -73,15 +71,73 @@ pub fn backward(ctx: &Ctx<'_>, args: &ArgsView<'_>) -> Result<(), KernelFault> {
         _ => return Err(KernelFault::Unsupported("an interpolation of this mode")),
     };
     let aligned = args.attr(1)? != 0;
-    if image.rank != 5 || grad.rank != 5 || image.dims[..2] != grad.dims[..2] {
+    if image.rank != 5 || result.rank != 5 || image.dims[..2] != result.dims[..2] {
         return Err(ArgsError::BadTensor(0).into());
     }
-    if image.count == 0 || grad.count == 0 {
+    if image.count == 0 || result.count == 0 {
+        return Ok(Vec::new());
+    }
+    (0..3)
+        .map(|d| Ok(sources(mode, image.dims[2 + d], result.dims[2 + d], aligned, args.attr_f64(2 + d)?)))
+        .collect()
+}
+
+/// Tensors out `[N, C, L0, L1, L2]`, image `[N, C, D0, D1, D2]`; attributes as [`all_sources`].
+pub fn forward(ctx: &Ctx<'_>, args: &ArgsView<'_>) -> Result<(), KernelFault> {
+    let out = Tensor::output(ctx, args, 0)?;
+    let image = Tensor::input(ctx, args, 1)?;
+    let from = all_sources(args, &image, &out)?;
+    if from.is_empty() {
         return Ok(());
     }
-    let mut from = Vec::new();
-    for d in 0..3 {
-        from.push(sources(mode, image.dims[2 + d], grad.dims[2 + d], aligned, args.attr_f64(2 + d)?));
+    match common_lane(image.dtype, out.dtype) {
+        LaneKind::F64 => forward_in::<f64>(ctx, &out, &image, &from),
+        _ => forward_in::<f32>(ctx, &out, &image, &from),
+    }
+    Ok(())
+}
+
+fn forward_in<L: Lane>(ctx: &Ctx<'_>, out: &Tensor, image: &Tensor, from: &[Sources]) {
+    let (load, store) = (L::loader(image.dtype), L::storer(out.dtype));
+    let size = &image.dims[2..5];
+    for_each(ctx, out.dims[0] * out.dims[1], out.count, &|plane| {
+        let at = |t: &Tensor| {
+            (plane / t.dims[1]) as isize * t.strides[0] + (plane % t.dims[1]) as isize * t.strides[1]
+        };
+        let mut row = vec![L::ZERO; size[2]];
+        let mut line = vec![0.0f64; size[2]];
+        let mut result = vec![L::ZERO; out.dims[4]];
+        let is_used = |p: &&(usize, f64)| p.1 != 0.0;
+        for (i, a) in from[0].iter().enumerate() {
+            for (j, b) in from[1].iter().enumerate() {
+                line.fill(0.0);
+                for (p, wp) in a.iter().filter(is_used) {
+                    for (q, wq) in b.iter().filter(is_used) {
+                        let offset =
+                            at(image) + *p as isize * image.strides[2] + *q as isize * image.strides[3];
+                        // SAFETY: places below the dimensions of the image.
+                        unsafe { load(image.at(offset), image.strides[4], &mut row) };
+                        line.iter_mut().zip(&row).for_each(|(l, v)| *l += wp * wq * v.to_f64());
+                    }
+                }
+                for (r, c) in result.iter_mut().zip(&from[2]) {
+                    *r = L::from_f64(c.iter().filter(is_used).map(|(k, w)| w * line[*k]).sum());
+                }
+                let offset = at(out) + i as isize * out.strides[2] + j as isize * out.strides[3];
+                // SAFETY: indices below the dimensions of the output.
+                unsafe { store(out.at(offset), out.strides[4], &result) };
+            }
+        }
+    });
+}
+
+/// Tensors grad_in `[N, C, D0, D1, D2]`, grad_out `[N, C, L0, L1, L2]`; attributes as [`all_sources`].
+pub fn backward(ctx: &Ctx<'_>, args: &ArgsView<'_>) -> Result<(), KernelFault> {
+    let image = Tensor::output(ctx, args, 0)?;
+    let grad = Tensor::input(ctx, args, 1)?;
+    let from = all_sources(args, &image, &grad)?;
+    if from.is_empty() {
+        return Ok(());
     }
     match common_lane(image.dtype, grad.dtype) {
         LaneKind::F64 => backward_in::<f64>(ctx, &image, &grad, &from),

@@ -108,7 +108,9 @@ fn stand_ins(packages: &Path) -> Result<()> {
         }
         let needed = text(Command::new("readelf").arg("-d").arg(&path))?;
         let needed = needed.lines().filter_map(|line| line.split_once("library: [")?.1.strip_suffix(']'));
-        needed.filter(|n| is_cuda(n)).for_each(|n| drop(libraries.entry(n.into()).or_default()));
+        needed.filter(|n| is_cuda(n)).for_each(|n| {
+            libraries.entry(n.into()).or_default();
+        });
         for line in text(Command::new("nm").args(["-D", "--undefined-only"]).arg(&path))?.lines() {
             let Some(symbol) = line.split_whitespace().last() else { continue };
             match symbol.split_once('@') {

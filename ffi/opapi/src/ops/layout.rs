@@ -246,9 +246,20 @@ fn mirror_pad(p: &mut Program, a: &View, pad: &[i64], along: usize, border: Bord
     if pad.len() != 2 * along || a.rank() < along || a.rank() > along + 2 {
         return Err(invalid!("{} numbers pad shape {:?}; {} are needed", pad.len(), a.dims, 2 * along));
     }
-    let borders = borders(pad, a.rank())?;
+    let mut borders = borders(pad, a.rank())?;
     check_shape(out, &padded_shape(a, &borders)?)?;
+    // What is cut off is gone before the rest is mirrored.
+    let mut rest = a.clone();
+    for (d, (before, after)) in borders.iter_mut().enumerate() {
+        let (first, last) = ((-*before).max(0), (-*after).max(0));
+        rest = rest.narrow(d, first, (rest.dims[d] - first - last).max(0), 1);
+        (*before, *after) = ((*before).max(0), (*after).max(0));
+    }
+    let a = &rest;
     for (d, &(before, after)) in borders.iter().enumerate() {
+        if before == 0 && after == 0 {
+            continue;
+        }
         let most = if border == Border::Reflect { a.dims[d] - 1 } else { i64::MAX };
         if before < 0 || after < 0 || before > most || after > most || (before + after > 0 && a.dims[d] == 0) {
             return Err(invalid!("dimension {d} of shape {:?} cannot be padded by {before} and {after}", a.dims));

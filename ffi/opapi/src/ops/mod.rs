@@ -53,7 +53,7 @@ families! {
     quant
     random
     reduce
-    resample_gradient
+    resample
     selection
     special
     statistics
@@ -70,3 +70,5 @@ mod network_tests;
 mod property_tests;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod training_tests;

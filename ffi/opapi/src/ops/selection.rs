@@ -211,7 +211,10 @@ fn masked_select(p: &mut Program, a: View, mask: View, (out, handle): (View, usi
 
 fn nonzero(p: &mut Program, a: View, (out, handle): (View, usize), by_columns: bool) -> Result<()> {
     let (n, rank) = (a.elements(), a.rank() as i64);
-    check_shape(&out, &if by_columns { [rank, n] } else { [n, rank] })?;
+    // A scalar has no indices, however many rows of them are given.
+    if rank > 0 || out.elements() > 0 {
+        check_shape(&out, &if by_columns { [rank, n] } else { [n, rank] })?;
+    }
     let count = p.counter();
     let dims = if by_columns { vec![Some(rank), None] } else { vec![None, Some(rank)] };
     p.found.push(Found { tensor: handle, count: count.clone(), dims });

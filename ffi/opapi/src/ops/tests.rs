@@ -10,7 +10,7 @@ use crate::tensor::*;
 
 pub type Handle = *mut c_void;
 
-pub(super) fn tensor_of<T>(
+pub fn tensor_of<T>(
     data: &mut [T],
     dtype: i32,
     dims: &[i64],
@@ -35,16 +35,16 @@ pub(super) fn tensor_of<T>(
     }
 }
 
-pub(super) fn floats(data: &mut [f32], dims: &[i64]) -> Handle {
+pub fn floats(data: &mut [f32], dims: &[i64]) -> Handle {
     tensor_of(data, 0, dims, None, 0)
 }
 
-pub(super) fn scalar(v: f32) -> Handle {
+pub fn scalar(v: f32) -> Handle {
     // SAFETY: points to a float.
     unsafe { aclCreateScalar((&raw const v).cast_mut().cast(), 0) }
 }
 
-pub(super) fn ints(v: &[i64]) -> Handle {
+pub fn ints(v: &[i64]) -> Handle {
     // SAFETY: as long as it says.
     unsafe { aclCreateIntArray(v.as_ptr(), v.len() as u64) }
 }
@@ -72,7 +72,7 @@ macro_rules! op {
 
 pub(super) use op;
 
-pub(super) fn last_error() -> String {
+pub fn last_error() -> String {
     LAST_ERROR.take()
 }
 

@@ -102,7 +102,7 @@ operators! {
         /// self = self + alpha * other where that is positive, else 0.
         aclnnInplaceAddRelu(selfRef: Ref, other: Tensor, alpha: Scalar) => |p, a: View, b, s| add_relu(p, &a, &b, s, &a); }
     "clamp_tensor" { /// out = self limited by tensors.
-        aclnnClampTensor(self_: Tensor, clipValueMin: Tensor, clipValueMax: Tensor, out: Out) => clamp_tensor; }
+        aclnnClampTensor(self_: Tensor, clipValueMin: OptTensor, clipValueMax: OptTensor, out: Out) => clamp_tensor; }
     "clamp_min_tensor" { /// self = the larger of self and clipValueMin.
         aclnnInplaceClampMinTensor(selfRef: Ref, clipValueMin: Tensor) => |p, a: View, b| el::in_place(p, "maximum", &a, &b, None); }
     "clamp_max_tensor" { /// self = the smaller of self and max.
@@ -159,11 +159,19 @@ fn add_relu(p: &mut Program, a: &View, b: &View, alpha: Scalar, out: &View) -> R
     el::unary(p, "relu", &sum, out)
 }
 
-fn clamp_tensor(p: &mut Program, a: View, low: View, high: View, out: View) -> Result<()> {
-    let kind = promote(a.dtype, promote(low.dtype, high.dtype));
-    let above = p.temporary(kind, &out.dims);
-    el::arithmetic(p, "maximum", &a.expand(&out.dims)?, &low, None, &above)?;
-    el::arithmetic(p, "minimum", &above, &high, None, &out)
+fn clamp_tensor(p: &mut Program, a: View, low: Option<View>, high: Option<View>, out: View) -> Result<()> {
+    let limits = [("maximum", &low), ("minimum", &high)];
+    let limits: Vec<_> = limits.into_iter().filter_map(|(k, v)| v.as_ref().map(|v| (k, v))).collect();
+    let kind = limits.iter().fold(a.dtype, |kind, (_, v)| promote(kind, v.dtype));
+    match limits[..] {
+        [] => Err(crate::error::OpError::Null("clipValueMin and clipValueMax")),
+        [(k, v)] => el::arithmetic(p, k, &a.expand(&out.dims)?, v, None, &out),
+        [(k, v), (k2, v2), ..] => {
+            let above = p.temporary(kind, &out.dims);
+            el::arithmetic(p, k, &a.expand(&out.dims)?, v, None, &above)?;
+            el::arithmetic(p, k2, &above, v2, None, &out)
+        }
+    }
 }
 
 fn addr(

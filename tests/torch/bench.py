@@ -1,0 +1,98 @@
+"""How long the npu takes beside the cpu, in one process, two threads each. `python bench.py`, under `vinci run`."""
+
+import os
+import time
+
+os.environ["TASK_QUEUE_ENABLE"] = "1"
+
+import torch
+import torch.nn.functional as F
+
+import common  # noqa: F401  (imports torch_npu)
+from test_programs import Gpt, text
+
+torch.set_num_threads(2)
+
+
+def seconds(function, repeats=7):
+    """The median of some runs."""
+    times = []
+    for _ in range(repeats):
+        torch.npu.synchronize()
+        start = time.perf_counter()
+        function()
+        torch.npu.synchronize()
+        times.append(time.perf_counter() - start)
+    return sorted(times)[repeats // 2]
+
+
+def row(name, make):
+    """A computation on both, turn by turn."""
+    functions = {device: make(device) for device in ("cpu", "npu")}
+    for function in functions.values():
+        function()
+    took = {device: seconds(function) for device, function in functions.items()}
+    ratio = took["npu"] / took["cpu"]
+    print(f"{name:32} cpu {took['cpu'] * 1e3:9.3f} ms   npu {took['npu'] * 1e3:9.3f} ms   npu/cpu {ratio:5.2f}", flush=True)
+
+
+def gpt(device):
+    data, characters = text()
+    torch.manual_seed(0)
+    model = Gpt(characters).to(device)
+    optimiser = torch.optim.AdamW(model.parameters(), 1e-3)
+    at = range(0, 16 * 64, 64)
+    x, y = (torch.stack([data[i + k : i + k + 64] for i in at]).to(device) for k in (0, 1))
+
+    def step():
+        loss = F.cross_entropy(model(x).reshape(-1, characters), y.reshape(-1))
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+
+    return step
+
+
+def chain(device):
+    x = torch.ones(16, device=device)
+
+    def adds():
+        y = x
+        for _ in range(1000):
+            y = y + 1
+
+    return adds
+
+
+def product(dtype):
+    def make(device):
+        a, b = (torch.randn(2048, 2048, device=device).to(dtype) for _ in range(2))
+        return lambda: a @ b
+
+    return make
+
+
+def attention(device):
+    q, k, v = (torch.randn(4, 8, 1024, 64, device=device) for _ in range(3))
+    return lambda: F.scaled_dot_product_attention(q, k, v)
+
+
+def rows_of(function):
+    def make(device):
+        x = torch.randn(4096, 4096, device=device)
+        return lambda: function(x)
+
+    return make
+
+
+def main():
+    row("GPT step, 4 x 128, batch 16", gpt)
+    row("1000 adds of 16 elements", chain)
+    row("product 2048, float32", product(torch.float32))
+    row("product 2048, bfloat16", product(torch.bfloat16))
+    row("attention 4 x 8 x 1024 x 64", attention)
+    row("layer norm 4096 x 4096", rows_of(lambda x: F.layer_norm(x, (4096,))))
+    row("softmax 4096 x 4096", rows_of(lambda x: x.softmax(1)))
+
+
+main()
