@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{CommandFactory, Parser, Subcommand};
-use vinci_tools::{bench, chips, doctor, home, info, serve, show};
+use vinci_tools::{bench, cc, chips, doctor, home, info, serve, show};
 
 #[derive(Parser)]
 #[command(name = "vinci", version, about = "Ascend NPUs in software: driver, runtime, device", after_help = EXAMPLES)]
@@ -43,6 +43,9 @@ enum Cmd {
     /// Host one device on a Unix socket, for several processes
     #[command(after_help = serve::EXAMPLES)]
     Serve(serve::Args),
+    /// Compile Ascend C kernels with stock clang
+    #[command(after_help = cc::EXAMPLES)]
+    Cc(cc::Args),
     /// Measure, each row beside a peer in the same run
     Bench(bench::Args),
     /// Check this machine and say what is missing
@@ -84,6 +87,7 @@ fn main() -> ExitCode {
             }
         },
         Cmd::Serve(args) => serve::run(&args),
+        Cmd::Cc(args) => cc::run(&args),
         Cmd::Bench(args) => bench::run(&args),
         Cmd::Doctor { json } => doctor::print(json),
         Cmd::Chips { json } => chips::print(json),

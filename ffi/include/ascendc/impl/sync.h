@@ -1,0 +1,289 @@
+/* Order: flags between the pipes of a core, barriers, cache control, flags between cores. */
+#ifndef VINCI_ASCENDC_SYNC_H
+#define VINCI_ASCENDC_SYNC_H
+
+#include "model.h"
+#include "tensor.h"
+
+namespace vinci {
+
+inline Pipe pipe_of(pipe_t pipe)
+{
+    switch (pipe) {
+        case PIPE_V: return kV;
+        case PIPE_M: return kM;
+        case PIPE_MTE1: return kMte1;
+        case PIPE_MTE2: return kMte2;
+        case PIPE_MTE3: return kMte3;
+        case PIPE_FIX: return kFix;
+        default: return kS;
+    }
+}
+
+} // namespace vinci
+
+namespace AscendC {
+
+enum class HardEvent : uint8_t {
+    MTE2_MTE1,
+    MTE1_MTE2,
+    MTE1_M,
+    M_MTE1,
+    MTE2_V,
+    V_MTE2,
+    MTE3_V,
+    V_MTE3,
+    M_V,
+    V_M,
+    V_V,
+    MTE3_MTE1,
+    MTE1_MTE3,
+    MTE1_V,
+    MTE2_M,
+    M_MTE2,
+    V_MTE1,
+    M_FIX,
+    FIX_M,
+    MTE3_MTE2,
+    MTE2_MTE3,
+    S_V,
+    V_S,
+    S_MTE2,
+    MTE2_S,
+    S_MTE3,
+    MTE3_S,
+    MTE2_FIX,
+    FIX_MTE2,
+    FIX_S,
+    M_S,
+    FIX_MTE3,
+    MTE1_FIX,
+    FIX_MTE1,
+    FIX_FIX,
+    FIX_V,
+    V_FIX,
+    MTE3_FIX,
+    S_FIX,
+    S_M,
+    S_MTE1,
+    MTE1_S,
+    MAX
+};
+
+struct EventPair {
+    vinci::Pipe from;
+    vinci::Pipe to;
+};
+
+constexpr EventPair kEvents[] = {
+    {vinci::kMte2, vinci::kMte1}, {vinci::kMte1, vinci::kMte2}, {vinci::kMte1, vinci::kM},
+    {vinci::kM, vinci::kMte1},    {vinci::kMte2, vinci::kV},    {vinci::kV, vinci::kMte2},
+    {vinci::kMte3, vinci::kV},    {vinci::kV, vinci::kMte3},    {vinci::kM, vinci::kV},
+    {vinci::kV, vinci::kM},       {vinci::kV, vinci::kV},       {vinci::kMte3, vinci::kMte1},
+    {vinci::kMte1, vinci::kMte3}, {vinci::kMte1, vinci::kV},    {vinci::kMte2, vinci::kM},
+    {vinci::kM, vinci::kMte2},    {vinci::kV, vinci::kMte1},    {vinci::kM, vinci::kFix},
+    {vinci::kFix, vinci::kM},     {vinci::kMte3, vinci::kMte2}, {vinci::kMte2, vinci::kMte3},
+    {vinci::kS, vinci::kV},       {vinci::kV, vinci::kS},       {vinci::kS, vinci::kMte2},
+    {vinci::kMte2, vinci::kS},    {vinci::kS, vinci::kMte3},    {vinci::kMte3, vinci::kS},
+    {vinci::kMte2, vinci::kFix},  {vinci::kFix, vinci::kMte2},  {vinci::kFix, vinci::kS},
+    {vinci::kM, vinci::kS},       {vinci::kFix, vinci::kMte3},  {vinci::kMte1, vinci::kFix},
+    {vinci::kFix, vinci::kMte1},  {vinci::kFix, vinci::kFix},   {vinci::kFix, vinci::kV},
+    {vinci::kV, vinci::kFix},     {vinci::kMte3, vinci::kFix},  {vinci::kS, vinci::kFix},
+    {vinci::kS, vinci::kM},       {vinci::kS, vinci::kMte1},    {vinci::kMte1, vinci::kS},
+};
+static_assert(sizeof(kEvents) / sizeof(kEvents[0]) == static_cast<size_t>(HardEvent::MAX), "one pair per event");
+
+using TEventID = int8_t;
+constexpr int kEventIds = 8;
+
+/* Which events of a pair of pipes are set and which ids are given out: bits 0 to 7 and 8 to 15 of a word. */
+inline uint64_t &event_state(int pair) { return vinci::core()->scratch[vinci::kEvents + pair]; }
+
+template <HardEvent event> inline __attribute__((always_inline)) void SetFlag(int32_t id)
+{
+    constexpr EventPair pair = kEvents[static_cast<int>(event)];
+    uint64_t &state = event_state(static_cast<int>(event));
+    if (__builtin_expect((state >> (id & 7)) & 1, 0)) {
+        vinci::fail(vinci::kEventTwice, pair.from, pair.to, id);
+    }
+    state |= 1ull << (id & 7);
+    vinci::set_flag(pair.from, pair.to, id & 7);
+}
+
+/* Instructions take effect in the order of the program, so a flag that is not set here is set by nobody: on the chip
+ * the pipe would wait for ever. */
+template <HardEvent event> inline __attribute__((always_inline)) void WaitFlag(int32_t id)
+{
+    constexpr EventPair pair = kEvents[static_cast<int>(event)];
+    uint64_t &state = event_state(static_cast<int>(event));
+    if (__builtin_expect(!((state >> (id & 7)) & 1), 0)) {
+        vinci::fail(vinci::kQueueEmpty, 1, pair.from, pair.to, id, "WaitFlag");
+    }
+    state &= ~(1ull << (id & 7));
+    vinci::wait_flag(pair.from, pair.to, id & 7);
+}
+
+template <pipe_t pipe> inline __attribute__((always_inline)) void PipeBarrier()
+{
+    vinci::Core *c = vinci::core();
+    if constexpr (pipe == PIPE_ALL) {
+        double latest = 0;
+        for (int i = 0; i < vinci::kPipes; ++i) {
+            latest = vinci::larger(latest, c->time[i]);
+        }
+        for (int i = 0; i < vinci::kPipes; ++i) {
+            c->time[i] = latest;
+        }
+    } else {
+        c->time[vinci::kS] += c->rates[vinci::kIssue];
+    }
+}
+
+enum class DcciDst : uint64_t { CACHELINE_ALL = 0, CACHELINE_UB, CACHELINE_OUT, CACHELINE_ATOMIC };
+enum class CacheLine : uint64_t { SINGLE_CACHE_LINE = 0, ENTIRE_DATA_CACHE };
+enum class MemDsbT : uint64_t { ALL = 0, DDR, UB, SEQ };
+
+/* Caches are coherent here: what a core stores is seen by the others at once. */
+template <typename T, CacheLine line, DcciDst dst = DcciDst::CACHELINE_ALL>
+inline void DataCacheCleanAndInvalid(const GlobalTensor<T> &)
+{
+    vinci::core()->time[vinci::kS] += line == CacheLine::SINGLE_CACHE_LINE ? 20 : 200;
+}
+template <typename T, CacheLine line, DcciDst dst = DcciDst::CACHELINE_ALL>
+inline void DataCacheCleanAndInvalid(const LocalTensor<T> &)
+{
+    vinci::core()->time[vinci::kS] += 20;
+}
+template <MemDsbT kind> inline void DataSyncBarrier() { vinci::core()->time[vinci::kS] += 20; }
+
+inline int64_t GetBlockIdx() { return vinci::core()->block; }
+inline int64_t GetBlockNum() { return vinci::core()->blocks; }
+inline int64_t GetSubBlockIdx() { return vinci::core()->sub_block; }
+inline int64_t GetSubBlockNum() { return vinci::core()->sub_blocks; }
+inline int64_t GetTaskRation() { return vinci::core()->sub_blocks; }
+inline int64_t GetTaskRatio() { return vinci::core()->sub_blocks; }
+inline int64_t GetSystemCycle() { return static_cast<int64_t>(__builtin_ia32_rdtsc() / 64); }
+inline int64_t GetProgramCounter() { return reinterpret_cast<int64_t>(__builtin_return_address(0)); }
+inline uint64_t GetCtrlSpr() { return vinci::core()->scratch[vinci::kControl]; }
+inline int64_t GetArchVersion(uint32_t &version)
+{
+    version = vinci::core()->arch;
+    return version;
+}
+[[noreturn]] inline void Trap() { __asm__ volatile("ud2"); __builtin_unreachable(); }
+
+/* Flags between cores. The words that the cores of a kernel share: 0 to 15 are barriers of all of one kind of core,
+ * 16 on are counted flags per block, direction and id. */
+inline uint64_t *shared_word(uint64_t index)
+{
+    vinci::Core *c = vinci::core();
+    c->uses_shared = 1;
+    return c->shared + index;
+}
+
+inline void wait_at_least(uint64_t *word, uint64_t value)
+{
+    vinci::Core *c = vinci::core();
+    c->scratch[vinci::kWaitsAt] = reinterpret_cast<uint64_t>(__builtin_return_address(0));
+    c->wait(c, word, value);
+}
+
+/* How often this core has come to barrier or flag `which`: kept in its own words. */
+inline uint64_t &visits(uint64_t which) { return vinci::core()->scratch[960 + which]; }
+
+/* All blocks meet. */
+inline __attribute__((noinline)) void meet(uint64_t which, uint64_t parties)
+{
+    PipeBarrier<PIPE_ALL>();
+    uint64_t *word = shared_word(which);
+    const uint64_t mine = __atomic_add_fetch(word, 1, __ATOMIC_ACQ_REL);
+    const uint64_t round = (mine + parties - 1) / parties;
+    wait_at_least(word, round * parties);
+    vinci::core()->time[vinci::kS] += 1000;
+}
+
+/* On cores of a mix both kinds meet; GetBlockNum counts blocks of cube cores then. */
+template <bool isAIVOnly = true> inline void SyncAll()
+{
+    const vinci::Core *c = vinci::core();
+    const uint64_t blocks = c->blocks;
+    if (c->role == vinci::kAny) {
+        meet(0, blocks);
+    } else if (isAIVOnly) {
+        meet(c->role == vinci::kAiv ? 1 : 2, c->role == vinci::kAiv ? blocks * c->sub_blocks : blocks);
+    } else {
+        meet(3, blocks * (1 + c->sub_blocks));
+    }
+}
+template <bool isAIVOnly = true>
+inline void SyncAll(const GlobalTensor<int32_t> &, const LocalTensor<int32_t> &, int32_t cores = 0)
+{
+    if (cores > 0) {
+        meet(4, cores);
+    } else {
+        SyncAll<isAIVOnly>();
+    }
+}
+
+template <uint8_t mode, pipe_t pipe> inline void CrossCoreSetFlag(uint16_t id)
+{
+    vinci::Core *c = vinci::core();
+    c->time[vinci::kS] += c->rates[vinci::kIssue];
+    const uint64_t flags = 16;
+    const uint64_t group = c->role == vinci::kAiv ? c->block / c->sub_blocks : c->block;
+    const uint64_t slot = flags + ((group % 96) * 2 + (c->role == vinci::kAiv)) * 16 + (id & 15);
+    if constexpr (mode == 2) {
+        __atomic_add_fetch(shared_word(slot), 1, __ATOMIC_ACQ_REL);
+    } else if constexpr (mode == 1) {
+        __atomic_add_fetch(shared_word(flags + 96 * 32 + (group % 32) * 16 + (id & 15)), 1, __ATOMIC_ACQ_REL);
+    } else {
+        __atomic_add_fetch(shared_word(flags + 96 * 32 + 32 * 16 + (c->role == vinci::kAiv) * 16 + (id & 15)), 1, __ATOMIC_ACQ_REL);
+    }
+}
+
+template <uint8_t mode = 2, pipe_t pipe = PIPE_S> inline void CrossCoreWaitFlag(uint16_t id)
+{
+    const vinci::Core *c = vinci::core();
+    const uint64_t flags = 16;
+    const bool vector = c->role == vinci::kAiv;
+    const uint64_t group = vector ? c->block / c->sub_blocks : c->block;
+    const uint64_t nth = ++visits((mode * 16 + (id & 15)) & 63);
+    if constexpr (mode == 2) {
+        /* A cube core waits for all vector cores of its block, these for the cube core. */
+        const uint64_t slot = flags + ((group % 96) * 2 + !vector) * 16 + (id & 15);
+        wait_at_least(shared_word(slot), nth * (vector ? 1 : c->sub_blocks));
+    } else if constexpr (mode == 1) {
+        wait_at_least(shared_word(flags + 96 * 32 + (group % 32) * 16 + (id & 15)), nth * c->sub_blocks);
+    } else {
+        const uint64_t all = static_cast<uint64_t>(c->blocks) * (vector ? c->sub_blocks : 1);
+        wait_at_least(shared_word(flags + 96 * 32 + 32 * 16 + vector * 16 + (id & 15)), nth * all);
+    }
+}
+
+} // namespace AscendC
+
+#define block_idx (::vinci::core()->block)
+#define block_num (::vinci::core()->blocks)
+inline int64_t get_block_idx() { return ::vinci::core()->block; }
+inline int64_t get_block_num() { return ::vinci::core()->blocks; }
+inline int64_t get_subblockid() { return ::vinci::core()->sub_block; }
+inline int64_t get_subblockdim() { return ::vinci::core()->sub_blocks; }
+inline int64_t get_coreid() { return ::vinci::core()->core; }
+inline uint64_t get_ctrl() { return ::vinci::core()->scratch[::vinci::kControl]; }
+inline void set_ctrl(uint64_t value) { ::vinci::core()->scratch[::vinci::kControl] = value; }
+inline int64_t get_sys_cnt() { return AscendC::GetSystemCycle(); }
+template <typename T> inline void dcci(T *, cache_line_t, dcci_dst_t = dcci_dst_t::CACHELINE_ALL) {}
+template <typename T> inline void dcci(T *, uint64_t, uint64_t = 0) {}
+inline void dsb(mem_dsb_t) {}
+inline void pipe_barrier(pipe_t) { AscendC::PipeBarrier<PIPE_S>(); }
+inline void set_flag(pipe_t from, pipe_t to, int event)
+{
+    ::vinci::set_flag(::vinci::pipe_of(from), ::vinci::pipe_of(to), event & 7);
+}
+inline void wait_flag(pipe_t from, pipe_t to, int event)
+{
+    ::vinci::wait_flag(::vinci::pipe_of(from), ::vinci::pipe_of(to), event & 7);
+}
+inline void trap() { AscendC::Trap(); }
+
+#endif

@@ -1,0 +1,118 @@
+/* Tensors: a view of global memory, a view of a core's local memory. */
+#ifndef VINCI_ASCENDC_TENSOR_H
+#define VINCI_ASCENDC_TENSOR_H
+
+#include "model.h"
+#include "types.h"
+
+namespace AscendC {
+
+enum class CacheMode { CACHE_MODE_DISABLE = 0, CACHE_MODE_NORMAL = 1, CACHE_MODE_LAST = 2, CACHE_MODE_PERSISTENT = 4 };
+enum class CacheRwMode { READ = 1, WRITE = 2, RW = 3 };
+
+template <typename T> class GlobalTensor {
+public:
+    using PrimType = T;
+    void SetGlobalBuffer(__gm__ T *buffer, uint64_t size)
+    {
+        address_ = buffer;
+        size_ = size;
+    }
+    void SetGlobalBuffer(__gm__ T *buffer)
+    {
+        address_ = buffer;
+        size_ = 0;
+    }
+    const __gm__ T *GetPhyAddr() const { return address_; }
+    __gm__ T *GetPhyAddr(uint64_t offset) const { return address_ + offset; }
+    __gm__ T *GetPhyAddr() { return address_; }
+    T GetValue(uint64_t offset) const
+    {
+        vinci::core()->time[vinci::kS] += vinci::core()->rates[vinci::kHbmLatency] / 8;
+        return address_[offset];
+    }
+    __gm__ T &operator()(uint64_t offset) const { return address_[offset]; }
+    void SetValue(uint64_t offset, T value)
+    {
+        vinci::core()->time[vinci::kS] += 1;
+        address_[offset] = value;
+    }
+    uint64_t GetSize() const { return size_; }
+    GlobalTensor operator[](uint64_t offset) const
+    {
+        GlobalTensor other = *this;
+        other.address_ = address_ + offset;
+        other.size_ = size_ > offset ? size_ - offset : 0;
+        return other;
+    }
+    template <typename U> GlobalTensor<U> ReinterpretCast() const
+    {
+        GlobalTensor<U> other;
+        other.SetGlobalBuffer(reinterpret_cast<__gm__ U *>(address_), size_ * sizeof(T) / sizeof(U));
+        return other;
+    }
+    template <CacheRwMode mode = CacheRwMode::RW> void SetL2CacheHint(CacheMode) {}
+
+private:
+    __gm__ T *address_ = nullptr;
+    uint64_t size_ = 0;
+};
+
+template <typename T> class LocalTensor {
+public:
+    using PrimType = T;
+    LocalTensor() = default;
+    LocalTensor(TPosition position, uint32_t address, uint32_t elements)
+        : position_(position), bytes_(elements * sizeof(T))
+    {
+        data_ = reinterpret_cast<T *>(vinci::core()->local[local_of(position)] + address);
+    }
+    LocalTensor(T *data, uint32_t bytes, TPosition position, void *owner = nullptr)
+        : data_(data), owner_(owner), position_(position), bytes_(bytes)
+    {
+    }
+    T *GetPhyAddr() const { return data_; }
+    T *GetPhyAddr(uint32_t offset) const { return data_ + offset; }
+    T GetValue(uint32_t index) const { return *element(index, "GetValue"); }
+    T &operator()(uint32_t index) const { return *element(index, "operator()"); }
+    template <typename V> void SetValue(uint32_t index, V value) const { *element(index, "SetValue") = static_cast<T>(value); }
+    LocalTensor operator[](uint32_t offset) const
+    {
+        LocalTensor other = *this;
+        other.data_ = data_ + offset;
+        const uint32_t skip = offset * sizeof(T);
+        other.bytes_ = bytes_ > skip ? bytes_ - skip : 0;
+        return other;
+    }
+    uint32_t GetSize() const { return bytes_ / sizeof(T); }
+    uint32_t GetLength() const { return bytes_; }
+    void SetSize(uint32_t elements) { bytes_ = elements * sizeof(T); }
+    TPosition GetPosition() const { return position_; }
+    void SetUserTag(uint32_t tag) { tag_ = tag; }
+    uint32_t GetUserTag() const { return tag_; }
+    template <typename U> LocalTensor<U> ReinterpretCast() const
+    {
+        LocalTensor<U> other(reinterpret_cast<U *>(data_), bytes_, position_, owner_);
+        other.SetUserTag(tag_);
+        return other;
+    }
+    void *owner() const { return owner_; }
+
+private:
+    T *element(uint32_t index, const char *name) const
+    {
+        vinci::Core *c = vinci::core();
+        c->time[vinci::kS] += 1;
+        vinci::check_local(vinci::Local(local_of(position_)), data_ + index, sizeof(T), sizeof(T), name);
+        return data_ + index;
+    }
+    T *data_ = nullptr;
+    void *owner_ = nullptr;
+    TPosition position_ = TPosition::VECCALC;
+    uint32_t bytes_ = 0;
+    uint32_t tag_ = 0;
+};
+
+} // namespace AscendC
+
+#endif
