@@ -21,7 +21,9 @@ fn main() {
     command.args(["--edition", "2024", "--crate-type", "bin", "--crate-name", "jail", "--target", &target]);
     command.args(["-C", "opt-level=2", "-C", "panic=abort", "-C", "debuginfo=0", "-C", "strip=symbols"]);
     command.args(["-C", "relocation-model=static", "-C", "target-feature=+crt-static"]);
-    for argument in ["-nostdlib", "-nostartfiles", "-static", "-no-pie", "-Wl,--build-id=none", "-Wl,-z,noexecstack"] {
+    for argument in
+        ["-nostdlib", "-nostartfiles", "-static", "-no-pie", "-Wl,--build-id=none", "-Wl,-z,noexecstack"]
+    {
         command.arg("-C").arg(format!("link-arg={argument}"));
     }
     command.arg("-o").arg(&binary).arg("program/main.rs");

@@ -1,8 +1,8 @@
 //! An object's memory, laid out and relocated for one address.
 
+use object::Endianness;
 use object::elf::{self, FileHeader64};
 use object::read::elf::{Dyn, FileHeader, ProgramHeader, Rela, Sym};
-use object::Endianness;
 
 use crate::CodeError;
 
@@ -77,13 +77,14 @@ impl Image {
             let flags = s.p_flags(END);
             let bits = [(elf::PF_R, 1), (elf::PF_W, 2), (elf::PF_X, 4)];
             let bits = bits.iter().filter(|b| flags & b.0 != 0).fold(0, |sum, b| sum | b.1);
-            for page in at / PAGE as usize..(at + len).div_ceil(PAGE as usize) {
-                access[page] |= bits;
-            }
+            let pages = at / PAGE as usize..(at + len).div_ceil(PAGE as usize);
+            access[pages].iter_mut().for_each(|page| *page |= bits);
         }
         for s in segments {
             match s.p_type(END) {
-                elf::PT_TLS if s.p_memsz(END) != 0 => return Err(BAD("kernels have no thread-local variables")),
+                elf::PT_TLS if s.p_memsz(END) != 0 => {
+                    return Err(BAD("kernels have no thread-local variables"));
+                }
                 elf::PT_NOTE => image.notes.push((s.p_vaddr(END), s.p_memsz(END))),
                 elf::PT_DYNAMIC => {
                     let entries = s.dynamic(END, data).map_err(|_| BAD("dynamic section"))?;
@@ -103,30 +104,33 @@ impl Image {
     }
 
     fn relocate(&mut self, entries: &[elf::Dyn64<Endianness>]) -> Result<(), CodeError> {
-        let value = |tag: u32| {
-            entries.iter().find(|d| d.d_tag(END) == u64::from(tag)).map_or(0, |d| d.d_val(END))
-        };
+        let value =
+            |tag: u32| entries.iter().find(|d| d.d_tag(END) == u64::from(tag)).map_or(0, |d| d.d_val(END));
         let (symbols, strings) = (value(elf::DT_SYMTAB), value(elf::DT_STRTAB));
         if value(elf::DT_REL) != 0 || value(DT_RELR) != 0 {
             return Err(BAD("relocations of an unknown kind"));
         }
-        let tables =
-            [(elf::DT_RELA, value(elf::DT_RELASZ)), (elf::DT_JMPREL, value(elf::DT_PLTRELSZ))];
+        let tables = [(elf::DT_RELA, value(elf::DT_RELASZ)), (elf::DT_JMPREL, value(elf::DT_PLTRELSZ))];
         for (tag, bytes) in tables {
             let at = value(tag);
             for i in 0..bytes / 24 {
-                let entry = self.get(at.saturating_add(i * 24), 24).ok_or(BAD("relocations leave the object"))?;
+                let entry =
+                    self.get(at.saturating_add(i * 24), 24).ok_or(BAD("relocations leave the object"))?;
                 let mut words = [0u64; 3];
                 for (word, chunk) in words.iter_mut().zip(entry.chunks_exact(8)) {
                     *word = u64::from_le_bytes(chunk.try_into().expect("8 bytes"));
                 }
                 let rela: &elf::Rela64<Endianness> =
-                    object::pod::from_bytes(object::pod::bytes_of_slice(&words)).map_err(|()| BAD("a relocation"))?.0;
+                    object::pod::from_bytes(object::pod::bytes_of_slice(&words))
+                        .map_err(|()| BAD("a relocation"))?
+                        .0;
                 let (offset, addend) = (rela.r_offset(END), rela.r_addend(END) as u64);
                 let to = match rela.r_type(END, false) {
                     elf::R_X86_64_NONE => continue,
                     elf::R_X86_64_RELATIVE => self.base.wrapping_add(addend),
-                    elf::R_X86_64_64 => self.symbol(symbols, strings, rela.r_sym(END, false))?.wrapping_add(addend),
+                    elf::R_X86_64_64 => {
+                        self.symbol(symbols, strings, rela.r_sym(END, false))?.wrapping_add(addend)
+                    }
                     elf::R_X86_64_GLOB_DAT | elf::R_X86_64_JUMP_SLOT => {
                         self.symbol(symbols, strings, rela.r_sym(END, false))?
                     }
@@ -182,4 +186,3 @@ fn ranges(access: &[u32]) -> Vec<Range> {
     ranges.retain(|r| r.access != 0);
     ranges
 }
-

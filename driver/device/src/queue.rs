@@ -11,6 +11,7 @@ use vinci_hw::admin::QueueSetup;
 use vinci_hw::sqe::Sqe;
 use vinci_hw::uapi::*;
 
+use crate::code::Running;
 use crate::mmu::AddressSpace;
 use vinci_hw::doorbell;
 
@@ -23,6 +24,8 @@ pub enum State {
     Waiting(Option<Instant>),
     /// A kernel or copy on the worker pool.
     Running,
+    /// A kernel in a jail: [`Run::jailed`].
+    Jailed,
     /// A host call that the host has not answered.
     HostCall,
     /// A kernel that does not end (injected), until its time is up.
@@ -41,6 +44,8 @@ pub struct Run {
     pub state: State,
     /// Model clock of the queue.
     pub model_ns: u64,
+    /// With [`State::Jailed`]: the kernel, and its hold on the address space.
+    pub(crate) jailed: Option<(Box<Running>, usize)>,
 }
 
 /// A user queue.
@@ -75,7 +80,7 @@ impl Queue {
         fence: NonNull<u8>,
         doorbell: NonNull<u8>,
     ) -> Self {
-        let run = Run { head: 0, state: State::Ready, model_ns: 0 };
+        let run = Run { head: 0, state: State::Ready, model_ns: 0, jailed: None };
         let q = Self {
             setup,
             vm,

@@ -88,8 +88,7 @@ extern "C" fn become_jail(child: *mut c_void) -> c_int {
 
 /// Starts the process; its number, and our end of the socket. It ends with the calling thread.
 pub(crate) fn start(control: &File) -> io::Result<(pid_t, OwnedFd)> {
-    let (ours, theirs) =
-        socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)?;
+    let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)?;
     let (control, socket, program) = (high(control)?, high(&theirs)?, high(program()?)?);
     let mut child =
         Child { program: program.as_raw_fd(), control: control.as_raw_fd(), socket: socket.as_raw_fd() };

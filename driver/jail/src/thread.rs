@@ -97,9 +97,8 @@ fn answer(control: &Control, backing: &dyn Backing, socket: &OwnedFd) {
         }
         Found::File(file, map) => {
             // SAFETY: plain numbers.
-            let bytes = unsafe {
-                std::slice::from_raw_parts((&raw const map).cast::<u8>(), size_of::<Map>())
-            };
+            let bytes =
+                unsafe { std::slice::from_raw_parts((&raw const map).cast::<u8>(), size_of::<Map>()) };
             let files = [file.as_raw_fd()];
             let sent = sendmsg::<()>(
                 socket.as_raw_fd(),

@@ -60,6 +60,10 @@ kinds! {
     QueueRouteList "a list of routes",
     QueueRouteQuery "a question about routes",
     QueueBuffer "a buffer of a queue",
+    Binary "a loaded binary",
+    RawBinary "a binary",
+    Function "a function of a binary",
+    KernelArgs "a list of arguments",
 }
 
 impl Kind {

@@ -4,7 +4,7 @@
 use parking_lot::Mutex;
 
 use crate::abi::call_or;
-use crate::code::{FEATURE_UNSUPPORTED, Failure};
+use crate::code::{FEATURE_UNSUPPORTED, Failure, RT_FEATURE_NOT_SUPPORT};
 
 /// Writes a warning about `name`, the first time.
 pub fn warn_once(name: &'static str, text: &str) {
@@ -29,28 +29,22 @@ macro_rules! unsupported {
 
 unsupported! {
     aclmdlFinalizeDump aclmdlInitDump aclmdlRIAddCondTask aclmdlRICaptureToModelRIBegin
-    aclmdlRICondHandleCreate aclmdlRICondHandleGetCondPtr aclmdlRIKernelTaskGetAttribute aclmdlRITaskGetParams
-    aclmdlRITaskSetParams aclmdlSetDump aclrtAllocBuf aclrtAppendBufChain aclrtBinaryGetDevAddress
-    aclrtBinaryGetFunction aclrtBinaryGetFunctionByEntry aclrtBinaryGetGlobal aclrtBinaryLoad
-    aclrtBinaryLoadFromData aclrtBinaryLoadFromFile aclrtBinarySetExceptionCallback aclrtBinaryUnLoad
+    aclmdlRICondHandleCreate aclmdlRICondHandleGetCondPtr aclmdlRIKernelTaskGetAttribute
+    aclmdlRITaskGetParams aclmdlRITaskSetParams aclmdlSetDump aclrtAllocBuf aclrtAppendBufChain
+    aclrtBinaryGetDevAddress aclrtBinaryGetGlobal aclrtBinarySetExceptionCallback
     aclrtCacheLastTaskExtendInfo aclrtCacheLastTaskOpInfo aclrtCmoAsyncWithBarrier aclrtCmoAsyncWithDesc
     aclrtCmoGetDescSize aclrtCmoSetDesc aclrtCmoWaitBarrier aclrtCntNotifyCreate aclrtCntNotifyDestroy
-    aclrtCntNotifyGetId aclrtCntNotifyRecord aclrtCntNotifyReset aclrtCntNotifyWaitWithTimeout aclrtCopyBufRef
-    aclrtDestroyBinary aclrtDestroyGroupInfo aclrtDeviceGetHostAtomicCapabilities aclrtDeviceGetLimit
+    aclrtCntNotifyGetId aclrtCntNotifyRecord aclrtCntNotifyReset aclrtCntNotifyWaitWithTimeout
+    aclrtCopyBufRef aclrtDestroyGroupInfo aclrtDeviceGetHostAtomicCapabilities aclrtDeviceGetLimit
     aclrtDeviceGetP2PAtomicCapabilities aclrtDeviceL2CacheFlush aclrtDeviceSetLimit aclrtFreeBuf
-    aclrtFunctionGetAvailDynUbufPerBlock aclrtFunctionGetBinary aclrtFunctionGetParamCount
-    aclrtFunctionGetParamInfo aclrtGetAllGroupInfo aclrtGetBufChainNum aclrtGetBufData aclrtGetBufDataLen
-    aclrtGetBufFromChain aclrtGetBufUserData aclrtGetFuncBySymbol aclrtGetFunctionAddr
-    aclrtGetFunctionAttribute aclrtGetFunctionName aclrtGetFunctionSize aclrtGetGroupCount
-    aclrtGetGroupInfoDetail aclrtGetHardwareSyncAddr aclrtGetMemUceInfo aclrtGetMemcpyDescSize
-    aclrtGetSymbolAddress aclrtGetSymbolSize aclrtGetThreadLastTaskId aclrtIpcGetEventHandle aclrtIpcMemClose
+    aclrtFunctionGetAvailDynUbufPerBlock aclrtGetAllGroupInfo aclrtGetBufChainNum aclrtGetBufData
+    aclrtGetBufDataLen aclrtGetBufFromChain aclrtGetBufUserData aclrtGetFunctionAddr aclrtGetFunctionSize
+    aclrtGetGroupCount aclrtGetGroupInfoDetail aclrtGetHardwareSyncAddr aclrtGetMemUceInfo
+    aclrtGetMemcpyDescSize aclrtGetSymbolAddress aclrtGetSymbolSize aclrtIpcGetEventHandle aclrtIpcMemClose
     aclrtIpcMemGetExportKey aclrtIpcMemImportByKey aclrtIpcMemImportPidInterServer aclrtIpcMemSetAttr
-    aclrtIpcMemSetImportPid aclrtIpcOpenEventHandle aclrtKernelArgsAppend aclrtKernelArgsAppendPlaceHolder
-    aclrtKernelArgsFinalize aclrtKernelArgsGetHandleMemSize aclrtKernelArgsGetMemSize
-    aclrtKernelArgsGetPlaceHolderBuffer aclrtKernelArgsInit aclrtKernelArgsInitByUserMem
-    aclrtKernelArgsParaUpdate aclrtLaunchKernel aclrtLaunchKernelV2 aclrtLaunchKernelWithArgsArray
-    aclrtLaunchKernelWithConfig aclrtLaunchKernelWithHostArgs aclrtLaunchSIMTKernelWithArgsArray
-    aclrtLaunchSIMTKernelWithHostArgs aclrtMemAllocManaged aclrtMemExportToShareableHandle
+    aclrtIpcMemSetImportPid aclrtIpcOpenEventHandle aclrtKernelArgsGetHandleMemSize
+    aclrtKernelArgsGetMemSize aclrtKernelArgsInitByUserMem aclrtLaunchSIMTKernelWithArgsArray
+    aclrtLaunchSIMTKernelWithHostArgs aclrtMemExportToShareableHandle
     aclrtMemExportToShareableHandleV2 aclrtMemImportFromShareableHandle aclrtMemImportFromShareableHandleV2
     aclrtMemManagedAdvise aclrtMemManagedGetAttr aclrtMemManagedGetAttrs aclrtMemManagedPrefetchAsync
     aclrtMemManagedPrefetchBatchAsync aclrtMemMapNoAccess aclrtMemMapSelectedLink aclrtMemMapSetLink
@@ -59,8 +53,8 @@ unsupported! {
     aclrtMemcpyToSymbol aclrtMemcpyToSymbolAsync aclrtNotifyBatchReset aclrtNotifyGetExportKey
     aclrtNotifyImportByKey aclrtNotifySetImportPid aclrtNotifySetImportPidInterServer
     aclrtNpuClearFloatOverFlowStatus aclrtNpuGetFloatOverFlowStatus aclrtPersistentTaskClean aclrtProfTrace
-    aclrtRegisterCpuFunc aclrtRepairError aclrtReserveMemAddressNoUCMemory
-    aclrtSetBufDataLen aclrtSetBufUserData aclrtSetDeviceTaskAbortCallback aclrtSetGroup aclrtSetMemcpyDesc
+    aclrtRegisterCpuFunc aclrtRepairError aclrtReserveMemAddressNoUCMemory aclrtSetBufDataLen
+    aclrtSetBufUserData aclrtSetDeviceTaskAbortCallback aclrtSetGroup aclrtSetMemcpyDesc
     aclrtSnapShotCallbackRegister aclrtSnapShotCallbackUnregister aclrtSnapShotProcessBackup
     aclrtSnapShotProcessLock aclrtSnapShotProcessRestore aclrtSnapShotProcessUnlock aclrtStreamStop
     aclrtTaskUpdateAsync aclrtUnuseStreamResInCurrentThread aclrtUseStreamResInCurrentThread
@@ -74,10 +68,9 @@ pub extern "C" fn aclrtCreateGroupInfo() -> usize {
     })
 }
 
-#[unsafe(no_mangle)]
-pub extern "C" fn aclrtCreateBinary() -> usize {
-    call_or("aclrtCreateBinary", 0, || {
-        warn_once("aclrtCreateBinary", "not supported");
-        Err(Failure::new(FEATURE_UNSUPPORTED, "not supported in this version"))
-    })
+entry! {
+    /// As on the chips that the profiles describe: none of them has managed memory.
+    fn aclrtMemAllocManaged() {
+        Err(Failure::new(RT_FEATURE_NOT_SUPPORT, "the chip has no managed memory"))
+    }
 }

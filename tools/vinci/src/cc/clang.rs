@@ -37,7 +37,9 @@ impl Clang {
             match version(&path) {
                 Some(found) if found >= OLDEST => {
                     if found != TESTED {
-                        eprintln!("vinci cc: clang-{TESTED} is not installed (Debian: apt-get install clang-{TESTED}); compiling with {name}, which is clang {found}");
+                        eprintln!(
+                            "vinci cc: clang-{TESTED} is not installed (Debian: apt-get install clang-{TESTED}); compiling with {name}, which is clang {found}"
+                        );
                     }
                     return Ok(Clang { path });
                 }
@@ -98,12 +100,18 @@ impl Clang {
     }
 
     /// Compiles a preprocessed file for the host, with a code object in it.
-    pub fn compile_host(&self, frontend: &[OsString], from: &Path, code: Option<&Path>, to: &Path) -> Result<()> {
+    pub fn compile_host(
+        &self,
+        frontend: &[OsString],
+        from: &Path,
+        code: Option<&Path>,
+        to: &Path,
+    ) -> Result<()> {
         let (mut command, file) = self.cc1(frontend);
         command.arg("--hipstdpar").arg("-aux-triple").arg(triple(frontend));
         // Goes into the name of a symbol, of which a program has one per file.
         let mut hash = std::hash::DefaultHasher::new();
-        (std::path::absolute(&file).ok(), std::process::id()).hash(&mut hash);
+        (std::path::absolute(&file).ok(), std::path::absolute(to).ok()).hash(&mut hash);
         command.arg(format!("-cuid={:x}", hash.finish()));
         if let Some(code) = code {
             command.arg("-fcuda-include-gpubinary").arg(code);
@@ -114,7 +122,11 @@ impl Clang {
     /// Links objects of the device into a code object.
     pub fn link(&self, objects: &[PathBuf], to: &Path, debug: bool) -> Result<()> {
         let mut command = Command::new(&self.path);
-        command.args(["-shared", "-nostdlib", "-Wl,--gc-sections,-z,now,-z,separate-code,-z,max-page-size=4096"]);
+        command.args([
+            "-shared",
+            "-nostdlib",
+            "-Wl,--gc-sections,-z,now,-z,separate-code,-z,max-page-size=4096",
+        ]);
         command.args(["-Wl,--build-id=none,-Bsymbolic", "-Wl,--no-undefined-version"]);
         if !debug {
             command.arg("-Wl,-s");

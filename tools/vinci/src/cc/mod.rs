@@ -105,7 +105,9 @@ pub fn run(args: &Args) -> Result<()> {
         let code = job.code_object(std::slice::from_ref(file))?;
         job.host_object(file, code.as_deref(), &output)
     } else {
-        let code = job.code_object(&args.files)?.context("there is no kernel (`__global__ __aicore__`) in the source")?;
+        let code = job
+            .code_object(&args.files)?
+            .context("there is no kernel (`__global__ __aicore__`) in the source")?;
         fs::copy(&code, &output).with_context(|| output.display().to_string())?;
         Ok(())
     }
@@ -119,7 +121,9 @@ struct Chip {
 
 impl Chip {
     fn named(soc: Option<&str>) -> Result<Chip> {
-        let Some(soc) = soc.filter(|s| !s.is_empty()) else { return Ok(Chip { name: String::new(), arch: 2201 }) };
+        let Some(soc) = soc.filter(|s| !s.is_empty()) else {
+            return Ok(Chip { name: String::new(), arch: 2201 });
+        };
         let lower = soc.to_ascii_lowercase();
         let arch = if lower.contains("950") || lower == "920" {
             3510
@@ -189,9 +193,23 @@ impl Job<'_> {
         for (i, file) in files.iter().enumerate() {
             let mut flags = self.flags();
             flags.push("-D__VINCI_DEVICE__=1".into());
-            flags.push(format!("-march={}", if level >= 3 { format!("x86-64-v{level}") } else { "x86-64-v2".into() }));
-            flags.extend(["-fvisibility=hidden", "-fno-exceptions", "-fno-rtti", "-fno-stack-protector"].map(String::from));
-            flags.extend(["-fno-math-errno", "-ffp-contract=off", "-mprefer-vector-width=512"].map(String::from));
+            flags.push(format!(
+                "-march={}",
+                if level >= 3 { format!("x86-64-v{level}") } else { "x86-64-v2".into() }
+            ));
+            flags.extend(
+                [
+                    "-fvisibility=hidden",
+                    "-fno-exceptions",
+                    "-fno-rtti",
+                    "-fno-stack-protector",
+                    "-fno-omit-frame-pointer",
+                ]
+                .map(String::from),
+            );
+            flags.extend(
+                ["-fno-math-errno", "-ffp-contract=off", "-mprefer-vector-width=512"].map(String::from),
+            );
             let cc1 = self.clang.frontend(&flags, file)?;
             let (raw, cooked) = (self.path("device", i, "raw.ii"), self.path("device", i, "ii"));
             self.clang.preprocess(&cc1, true, &raw)?;
@@ -223,7 +241,9 @@ impl Job<'_> {
         // What the device would refuse is better refused now.
         match vinci_code::CodeObject::parse(&bytes, 0) {
             Ok(_) | Err(vinci_code::CodeError::Level(..)) => Ok(Some(code)),
-            Err(e) => bail!("{}: {e}", files.iter().map(|f| f.display().to_string()).collect::<Vec<_>>().join(", ")),
+            Err(e) => {
+                bail!("{}: {e}", files.iter().map(|f| f.display().to_string()).collect::<Vec<_>>().join(", "))
+            }
         }
     }
 

@@ -61,7 +61,8 @@ pub fn kernels(text: &str) -> Vec<Found> {
                 // A declaration ends here; a definition has a body.
                 let defined = text[end..].trim_start().starts_with('{');
                 if defined {
-                    let path: Vec<&str> = scopes.iter().flatten().copied().filter(|s| !s.is_empty()).collect();
+                    let path: Vec<&str> =
+                        scopes.iter().flatten().copied().filter(|s| !s.is_empty()).collect();
                     let full = if path.is_empty() { name } else { format!("{}::{name}", path.join("::")) };
                     if is_template {
                         body = Some((templates.len(), scopes.len(), true));
@@ -127,7 +128,9 @@ fn launches(text: &str) -> Vec<Launch> {
             b'#' if at == 0 || bytes[at - 1] == b'\n' => at = line_end(bytes, at),
             b'<' if bytes[at..].starts_with(b"<<<") => {
                 let end = text[at..].find(">>>").map(|n| at + n + 3);
-                let open = end.and_then(|e| text[e..].find('(').filter(|&n| text[e..e + n].trim().is_empty()).map(|n| e + n));
+                let open = end.and_then(|e| {
+                    text[e..].find('(').filter(|&n| text[e..e + n].trim().is_empty()).map(|n| e + n)
+                });
                 match open.and_then(|open| after_group(bytes, open)) {
                     Some(end) => {
                         all.push(Launch { start: callee_start(bytes, at), end });
@@ -183,7 +186,11 @@ fn declarator(text: &str, mut at: usize) -> Option<(String, usize, u32)> {
         match bytes.get(at)? {
             b if b.is_ascii_whitespace() => at += 1,
             b'#' => at = line_end(bytes, at),
-            b'(' if name == "__attribute__" || name == "annotate" || name == "alignas" || name == "decltype" => {
+            b'(' if name == "__attribute__"
+                || name == "annotate"
+                || name == "alignas"
+                || name == "decltype" =>
+            {
                 let end = after_group(bytes, at)?;
                 kind = kind_of(&text[at..end]).unwrap_or(kind);
                 at = end;
@@ -231,11 +238,13 @@ fn kind_of(text: &str) -> Option<u32> {
 /// any other brace.
 fn namespace(head: &str) -> Option<&str> {
     let head = head.trim();
-    let rest = head.rsplit_once("namespace").filter(|(before, _)| {
-        before.is_empty() || before.ends_with(|c: char| c.is_whitespace())
-    });
+    let rest = head
+        .rsplit_once("namespace")
+        .filter(|(before, _)| before.is_empty() || before.ends_with(|c: char| c.is_whitespace()));
     match rest {
-        Some((_, name)) => Some(name.trim()).filter(|n| n.chars().all(|c| c.is_alphanumeric() || c == '_' || c == ':')),
+        Some((_, name)) => {
+            Some(name.trim()).filter(|n| n.chars().all(|c| c.is_alphanumeric() || c == '_' || c == ':'))
+        }
         None => None,
     }
 }
