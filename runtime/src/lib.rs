@@ -5,7 +5,8 @@
 //! # Which calls are unsafe
 //! Those that hand the device host memory or device access that the borrow checker cannot see:
 //! [`Addr::host`], [`memory::register_host`], [`HostBuffer::device_ptr`] and [`HostBuffer::from_raw`]. Copies
-//! through [`Buffer`] and launches of resident kernels are safe.
+//! through [`Buffer`] and launches of resident kernels are safe; [`Stream::launch_module`], which runs the caller's own
+//! kernels, is not.
 #![cfg(not(loom))]
 #![warn(missing_docs)]
 #![deny(unsafe_op_in_unsafe_fn)]
@@ -21,6 +22,7 @@ pub mod graph;
 pub mod ipc;
 mod kernel;
 pub mod memory;
+mod module;
 mod notify;
 mod peer;
 pub mod profile;
@@ -41,5 +43,6 @@ pub use memory::{
     Access, Addr, Allocation, AllocationKind, Buffer, DevicePtr, HostBuffer, HostPtr, PhysicalMemory, Policy,
     Pool, PoolUsage, VirtualRange,
 };
+pub use module::{LaunchArgs, Module, ModuleKernel};
 pub use notify::Notify;
 pub use stream::{Blocking, Compare, LaunchOptions, Reporter, Rows, Stream, StreamOptions};

@@ -234,6 +234,15 @@ impl Sys {
         }
     }
 
+    /// Number of the code object and how many kernels it has.
+    pub(crate) fn code_load(&self, vm_id: u32, die: u32, va: u64, size: u64) -> Result<(u32, u32)> {
+        self.0.code_load(vm_id, die, va, size).asked("load code object")
+    }
+
+    pub(crate) fn code_unload(&self, vm_id: u32, code_id: u32) -> Result<()> {
+        self.0.code_unload(vm_id, code_id).asked("unload code object")
+    }
+
     pub(crate) fn telemetry(&self, die: u32) -> Result<drm_vinci_telemetry> {
         self.0.telemetry(die).asked("read telemetry")
     }

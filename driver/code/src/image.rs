@@ -77,9 +77,8 @@ impl Image {
             let flags = s.p_flags(END);
             let bits = [(elf::PF_R, 1), (elf::PF_W, 2), (elf::PF_X, 4)];
             let bits = bits.iter().filter(|b| flags & b.0 != 0).fold(0, |sum, b| sum | b.1);
-            for page in at / PAGE as usize..(at + len).div_ceil(PAGE as usize) {
-                access[page] |= bits;
-            }
+            let pages = at / PAGE as usize..(at + len).div_ceil(PAGE as usize);
+            access[pages].iter_mut().for_each(|page| *page |= bits);
         }
         for s in segments {
             match s.p_type(END) {

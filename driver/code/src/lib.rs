@@ -41,9 +41,19 @@ impl CodeObject {
         Self::parse(bytes, 0).map(|object| object.kernels)
     }
 
-    /// The place in the kernel's source that `pc`, an address in the image, comes from: file and line.
-    pub fn line(&self, pc: u64) -> Option<String> {
-        let at = pc.checked_sub(self.image.base)?;
-        Lines::find(self.debug.as_deref()?, at)
+    /// The place in the kernel's own source, not in a header of Ascend C, that the addresses lead to: the first is
+    /// where something happened, each other one where the function before it was called. File and line.
+    pub fn line(&self, addresses: impl IntoIterator<Item = u64>) -> Option<String> {
+        let debug = self.debug.as_deref()?;
+        let places =
+            addresses.into_iter().filter_map(|pc| Lines::find(debug, pc.checked_sub(self.image.base)?));
+        let mut last = None;
+        for (place, ours) in places {
+            if !ours {
+                return Some(place);
+            }
+            last = last.or(Some(place));
+        }
+        last
     }
 }

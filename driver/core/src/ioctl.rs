@@ -63,6 +63,8 @@ impl<P: Platform> Driver<P> {
             VINCI_IOCTL_TELEMETRY => with(payload, |a| self.telemetry(file, a)),
             VINCI_IOCTL_RESET => with(payload, |a| self.reset(a)),
             VINCI_IOCTL_INJECT => with(payload, |a| self.inject(file, a)),
+            VINCI_IOCTL_CODE_LOAD => with(payload, |a| self.code_load(file, a)),
+            VINCI_IOCTL_CODE_UNLOAD => with(payload, |a| self.code_unload(file, a)),
             _ => Err(Errno::NoTty),
         }
     }

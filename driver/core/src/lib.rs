@@ -10,6 +10,7 @@
 extern crate alloc;
 
 mod admin;
+mod code;
 mod driver;
 mod errno;
 mod fallible;

@@ -9,10 +9,11 @@ use vinci_hw::admin::{Command, Completion, Opcode, Outcome, Target as MapTarget}
 use vinci_hw::regs::{EVENT_RING_ENTRIES, PAGE_SIZE, Reg, irq, queue_vector};
 use vinci_hw::uapi::*;
 
-use crate::device::{Inner, QUEUES, VECTORS, lock_at_rest};
+use crate::device::{Inner, QUEUES, VECTORS, lock_stopped};
 use crate::inject::Injection;
 use crate::mmu::{Access, AddressSpace, MapError, Target};
 use crate::queue::{Queue, State};
+use crate::window::Span;
 use vinci_hw::doorbell;
 
 /// Most entries of the admin rings.
@@ -163,7 +164,7 @@ fn execute(dev: &Arc<Inner>, c: &Command) -> Result<u64, Outcome> {
         Opcode::QueueCreate => create_queue(dev, c),
         Opcode::QueueDestroy => {
             let q = queue(dev, c.id)?;
-            lock_at_rest(&q).state = State::Lost;
+            lock_stopped(&q).state = State::Lost;
             dev.queues.write()[c.id as usize] = None;
             dev.dies[q.setup.die as usize].remove_queue(c.id);
             // The page costs a descriptor while it is shared. If it cannot be taken back, the next queue of this
@@ -216,6 +217,12 @@ fn execute(dev: &Arc<Inner>, c: &Command) -> Result<u64, Outcome> {
             unsafe { p.write_unaligned(info) };
             Ok(id)
         }
+        Opcode::CodeLoad => load_code(dev, c),
+        Opcode::CodeUnload => {
+            let space = vm(dev, c.id)?;
+            space.wait_for_work();
+            if space.code.unload(c.arg) { Ok(0) } else { Err(Outcome::NotFound) }
+        }
         Opcode::Limits => {
             let die = &dev.dies[check_die(dev, c.id)? as usize];
             if c.va > u64::from(dev.profile.die.clock_mhz) {
@@ -249,6 +256,39 @@ fn map(dev: &Inner, c: &Command) -> Result<u64, Outcome> {
     };
     vm(dev, c.id)?.map(c.va, c.len, target, c.flags.into())?;
     Ok(0)
+}
+
+/// Reads a code object from device memory; its number and how many kernels it has.
+fn load_code(dev: &Arc<Inner>, c: &Command) -> Result<u64, Outcome> {
+    let space = vm(dev, c.id)?;
+    let len = usize::try_from(c.len).map_err(|_| Outcome::Invalid)?;
+    let _use = space.enter();
+    // The object lies in the HBM of whichever die; none of the dies' kernels reads it, so peers do not matter.
+    let mut from = Err(Outcome::BusFault);
+    for die in 0..dev.profile.dies {
+        from = from.or_else(|_| {
+            Span::find(&space, &*dev.host, die, c.va, c.len, Access::Read).map_err(|_| Outcome::BusFault)
+        });
+    }
+    let from = from?;
+    let mut bytes = Vec::new();
+    bytes.try_reserve_exact(len).map_err(|_| Outcome::NoResource)?;
+    bytes.resize(len, 0u8);
+    let to = Span::Here(NonNull::from(&mut bytes[..]).cast());
+    // SAFETY: `len` bytes were translated for loads; the buffer has as many.
+    if !unsafe { to.copy_from(0, &from, 0, len) } {
+        return Err(Outcome::BusFault);
+    }
+    match space.code.load(&bytes) {
+        Ok((number, kernels)) => {
+            space.code.make_ready(&space, dev, check_die(dev, c.arg)?);
+            Ok(u64::from(number) << 32 | u64::from(kernels))
+        }
+        Err(why) => {
+            log::error!("code object of {len} bytes: {why}");
+            Err(Outcome::Invalid)
+        }
+    }
 }
 
 fn create_queue(dev: &Arc<Inner>, c: &Command) -> Result<u64, Outcome> {
@@ -286,7 +326,7 @@ fn create_queue(dev: &Arc<Inner>, c: &Command) -> Result<u64, Outcome> {
 
 /// Drops what is outstanding; the result is how many entries that were.
 fn reset_queue(dev: &Inner, q: &Queue) -> Result<u64, Outcome> {
-    let mut run = lock_at_rest(q);
+    let mut run = lock_stopped(q);
     if run.state == State::Lost {
         return Err(Outcome::BadId);
     }

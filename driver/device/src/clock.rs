@@ -89,6 +89,11 @@ impl CostModel {
         (self.launch_ns + if over_link { memory.max(b / self.link_bytes) } else { memory }) as u64
     }
 
+    /// Time that the memory needs for `bytes`, ns.
+    pub fn memory_ns(&self, bytes: u64) -> u64 {
+        (bytes as f64 / self.hbm_bytes) as u64
+    }
+
     /// Cost of an entry that only the scheduler handles.
     pub fn sync_ns(&self) -> u64 {
         self.launch_ns as u64

@@ -36,6 +36,11 @@ pub trait HostBus: Send + Sync {
     /// call back into the device.
     fn interrupt(&self, vector: u16);
 
+    /// Whether the device works for this process alone, so that it may map all of the HBM.
+    fn one_process(&self) -> bool {
+        false
+    }
+
     /// Memory behind a bus address that this process cannot map, and where in it the address lies: another
     /// process's own pages. It stays good as long as what [`HostBus::translate`] answers.
     fn window(&self, _bus: u64, _len: u64) -> Option<(Arc<dyn Foreign>, u64)> {
@@ -163,7 +168,7 @@ impl Inner {
     fn lose_queues(&self, die: Option<u32>) {
         let queues: Vec<_> = self.queues.read().iter().flatten().cloned().collect();
         for q in queues.iter().filter(|q| die.is_none_or(|d| d == q.setup.die)) {
-            let mut run = lock_at_rest(q);
+            let mut run = lock_stopped(q);
             run.state = State::Lost;
             q.set_shared_state(DRM_VINCI_QUEUE_LOST);
             if q.alert_any() {
@@ -188,11 +193,28 @@ impl Inner {
     }
 }
 
-/// Locks a queue's state when nothing of it is on the worker pool.
+/// Locks a queue's state when nothing of it runs; a kernel in a jail is stopped.
+pub(crate) fn lock_stopped(q: &Queue) -> parking_lot::MutexGuard<'_, crate::queue::Run> {
+    loop {
+        let mut run = q.run.lock();
+        if let Some((mut running, hold)) = run.jailed.take() {
+            running.stop();
+            q.vm.release(hold);
+            run.state = State::Ready;
+        }
+        if run.state != State::Running {
+            return run;
+        }
+        drop(run);
+        std::thread::sleep(std::time::Duration::from_micros(20));
+    }
+}
+
+/// Locks a queue's state when nothing of it is on the worker pool or in a jail.
 pub(crate) fn lock_at_rest(q: &Queue) -> parking_lot::MutexGuard<'_, crate::queue::Run> {
     loop {
         let run = q.run.lock();
-        if run.state != State::Running {
+        if !matches!(run.state, State::Running | State::Jailed) {
             return run;
         }
         drop(run);

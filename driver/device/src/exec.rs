@@ -2,6 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -11,6 +12,7 @@ use vinci_hw::uapi::*;
 use vinci_kernels::{Access as KernelAccess, Ctx, Kernel, KernelFault, Memory, Work};
 
 use crate::clock::Engine;
+use crate::code;
 use crate::device::{HostBus, Inner};
 use crate::die::Die;
 use crate::fault::{Cause, cause_of, of_kernel};
@@ -29,7 +31,7 @@ const INLINE_NS: u64 = 15_000;
 const KERNEL_LIMIT_MS: u64 = 1_100_000;
 
 /// What came of an entry.
-pub enum Step {
+pub(crate) enum Step {
     /// Complete; what it cost in model time.
     Done(Engine, u64),
     /// A wait that holds; the model time of what it waited for.
@@ -38,6 +40,10 @@ pub enum Step {
     Park(State),
     /// To be run on the worker pool.
     Offload(Task),
+    /// In a jail.
+    Jailed(Box<code::Running>),
+    /// To be tried again: there is no room.
+    Later,
 }
 
 /// An entry that is worth a worker.
@@ -102,7 +108,13 @@ fn run_kernel(
 
 impl Inner {
     /// Begins an entry of `q`. The caller holds the queue's run lock and an [`AddressSpace::enter`] guard.
-    pub(crate) fn step(&self, die: &Die, q: &Queue, sqe: &Sqe, model_ns: u64) -> Result<Step, Cause> {
+    pub(crate) fn step(
+        self: &Arc<Self>,
+        die: &Die,
+        q: &Queue,
+        sqe: &Sqe,
+        model_ns: u64,
+    ) -> Result<Step, Cause> {
         let w = words(sqe);
         let opcode = u32::from(sqe.opcode);
         let malformed = u32::from(sqe.flags) & !DRM_VINCI_SQE_TIMED != 0
@@ -120,7 +132,7 @@ impl Inner {
         let sync = || Step::Done(Engine::None, self.costs.sync_ns());
         match opcode {
             DRM_VINCI_OP_PLACEHOLDER => Ok(sync()),
-            DRM_VINCI_OP_KERNEL => self.kernel(die, q, &w),
+            DRM_VINCI_OP_KERNEL => self.kernel(die, q, sqe.blocks, &w),
             DRM_VINCI_OP_COPY => self.copy(q, Copy2d::unpack(&w)),
             DRM_VINCI_OP_FILL => self.fill(q, w[0], w[1], w[2] as u8),
             DRM_VINCI_OP_EVENT_RECORD => {
@@ -237,12 +249,16 @@ impl Inner {
         }
     }
 
-    fn kernel(&self, die: &Die, q: &Queue, w: &[u64; 7]) -> Result<Step, Cause> {
+    fn kernel(self: &Arc<Self>, die: &Die, q: &Queue, blocks: u32, w: &[u64; 7]) -> Result<Step, Cause> {
         let (va, size, timeout_ms) = (w[1], w[2] as u32, w[2] >> 32);
-        let kernel = vinci_kernels::by_id(w[0])
-            .ok_or_else(|| Cause::new(DRM_VINCI_FAULT_KERNEL, format!("no kernel has id {}", w[0])))?;
+        let resident = match vinci_kernels::by_id(w[0]) {
+            None if w[0] & DRM_VINCI_KERNEL_OF_CODE == 0 => {
+                return Err(Cause::new(DRM_VINCI_FAULT_KERNEL, format!("no kernel has id {}", w[0])));
+            }
+            found => found,
+        };
+        let limit = Duration::from_millis(if timeout_ms == 0 { KERNEL_LIMIT_MS } else { timeout_ms });
         if die.hang_next.load(Ordering::Relaxed) && die.hang_next.swap(false, Ordering::AcqRel) {
-            let limit = Duration::from_millis(if timeout_ms == 0 { KERNEL_LIMIT_MS } else { timeout_ms });
             return Ok(Step::Park(State::Hung(Instant::now() + limit)));
         }
         if size > MAX_ARGS {
@@ -271,6 +287,12 @@ impl Inner {
                 return Err(missed(Miss::Unmapped(va)));
             }
         }
+        let Some(kernel) = resident else {
+            return Ok(match code::launch(self, &q.vm, q.setup.die, w[0], blocks, block, limit)? {
+                code::Launched::Running(running) => Step::Jailed(running),
+                code::Launched::Later => Step::Later,
+            });
+        };
         let bad = |e| of_kernel(kernel.name, 0, &KernelFault::Args(e));
         let args = ArgsView::new(block).map_err(bad)?;
         let work = (kernel.estimate)(&args).map_err(bad)?;

@@ -5,6 +5,7 @@
 
 mod admin;
 mod clock;
+mod code;
 mod device;
 mod die;
 mod events;

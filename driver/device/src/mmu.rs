@@ -13,6 +13,7 @@ use parking_lot::{Mutex, RwLock};
 use vinci_hw::regs::PAGE_SIZE;
 use vinci_hw::uapi::{DRM_VINCI_MAP_READ, DRM_VINCI_MAP_WRITE};
 
+use crate::code::Code;
 use crate::quiesce::{InUse, Quiesce};
 use crate::shared::Shared;
 use crate::stitch;
@@ -106,6 +107,9 @@ impl Miss {
     }
 }
 
+/// First address and bytes.
+pub(crate) type Range = (u64, u64);
+
 /// Why a map or unmap was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MapError {
@@ -186,6 +190,8 @@ pub struct AddressSpace {
     /// `peers[from]` has bit `to` set while `from` may reach `to`'s HBM.
     peers: [AtomicU64; MAX_DIES],
     in_use: Quiesce,
+    /// Kernels that the address space's owner brought along.
+    pub(crate) code: Code,
     /// Linear views of ranges whose memory is scattered, with the device address of their first byte. One that
     /// a longer one replaced stays, since work may be using it, until what it shows is unmapped.
     stitched: Mutex<Vec<(u64, MmapRaw)>>,
@@ -200,6 +206,7 @@ impl AddressSpace {
             map: RwLock::default(),
             peers: std::array::from_fn(|die| AtomicU64::new(1 << die)),
             in_use: Quiesce::default(),
+            code: Code::default(),
             stitched: Mutex::default(),
         }
     }
@@ -207,6 +214,21 @@ impl AddressSpace {
     /// Begins work that translates; translations stay good until the guard is dropped.
     pub fn enter(&self) -> InUse<'_> {
         self.in_use.enter()
+    }
+
+    /// [`AddressSpace::enter`] for work that outlives the caller: what to give to [`AddressSpace::release`].
+    pub(crate) fn hold(&self) -> usize {
+        self.in_use.hold()
+    }
+
+    /// Ends work that [`AddressSpace::hold`] began.
+    pub(crate) fn release(&self, index: usize) {
+        self.in_use.release(index);
+    }
+
+    /// Returns when all work that has begun has ended.
+    pub(crate) fn wait_for_work(&self) {
+        self.in_use.wait();
     }
 
     /// Maps `len` bytes at `va`.
@@ -251,6 +273,7 @@ impl AddressSpace {
             }
         }
         self.in_use.wait();
+        self.code.forget(va, len);
         self.stitched.lock().retain(|(v, view)| *v >= end || v + view.len() as u64 <= va);
         Ok(())
     }
@@ -258,6 +281,29 @@ impl AddressSpace {
     /// Forgets the linear views, which show memory that has moved to another file. No work runs meanwhile.
     pub fn forget_views(&self) {
         self.stitched.lock().clear();
+        self.code.forget(0, u64::MAX);
+    }
+
+    /// The mapping that `va` lies in, if work on `die` may access it so: its first address, its bytes, what it leads
+    /// to, and its flags.
+    pub(crate) fn piece(&self, die: u32, va: u64, access: Access) -> Result<(u64, u64, Target, u32), Miss> {
+        let map = self.map.read();
+        let (&start, m) = map.range(..=va).next_back().ok_or(Miss::Unmapped(va))?;
+        if va - start >= m.len {
+            return Err(Miss::Unmapped(va));
+        }
+        match self.check(die, start, m.len, m, m.target, access) {
+            Ok(_) | Err(Miss::Window(..)) => Ok((start, m.len, m.target, m.flags)),
+            Err(miss) => Err(miss),
+        }
+    }
+
+    /// The mapping at or below `va` and the one above it: first address and bytes, adjoining ones taken as one.
+    pub(crate) fn neighbours(&self, va: u64) -> (Option<Range>, Option<Range>) {
+        let map = self.map.read();
+        let below = map.range(..=va).next_back().map(|(&start, m)| (start, m.len));
+        let above = map.range(va..).find(|(start, _)| **start > va).map(|(&start, m)| (start, m.len));
+        (below, above)
     }
 
     /// Lets `from` reach the HBM of `to`, or not.

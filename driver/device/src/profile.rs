@@ -74,6 +74,24 @@ pub struct Rates {
     pub vector_fp32_lanes: u32,
     /// Overhead of an entry on the device, ns.
     pub launch_ns: u32,
+    /// Cycles until the first byte of a transfer from or to HBM.
+    pub memory_latency_cycles: u32,
+    /// Cycles of a move unit for each transfer besides its bytes.
+    pub transfer_cycles: u32,
+    /// Cycles until the first result of a vector instruction.
+    pub vector_start_cycles: u32,
+    /// Cycles until the first result of a matrix instruction.
+    pub cube_start_cycles: u32,
+    /// Cycles of the scalar unit for an instruction to another one.
+    pub issue_cycles: u32,
+    /// From L1 to L0A, bytes.
+    pub l1_to_l0a_bytes: u32,
+    /// From L1 to L0B, bytes.
+    pub l1_to_l0b_bytes: u32,
+    /// Cycles until the first byte from L1.
+    pub l1_latency_cycles: u32,
+    /// From L0C, bytes.
+    pub l0c_out_bytes: u32,
 }
 
 /// Power and temperature.

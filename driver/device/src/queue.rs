@@ -11,6 +11,7 @@ use vinci_hw::admin::QueueSetup;
 use vinci_hw::sqe::Sqe;
 use vinci_hw::uapi::*;
 
+use crate::code::Running;
 use crate::mmu::AddressSpace;
 use vinci_hw::doorbell;
 
@@ -23,6 +24,8 @@ pub enum State {
     Waiting(Option<Instant>),
     /// A kernel or copy on the worker pool.
     Running,
+    /// A kernel in a jail: [`Run::jailed`].
+    Jailed,
     /// A host call that the host has not answered.
     HostCall,
     /// A kernel that does not end (injected), until its time is up.
@@ -52,6 +55,8 @@ pub struct Run {
     pub model_ns: u64,
     /// Of the entry at the head, once it was taken.
     pub timing: Option<Timing>,
+    /// With [`State::Jailed`]: the kernel, and its hold on the address space.
+    pub(crate) jailed: Option<(Box<Running>, usize)>,
 }
 
 /// A user queue.
@@ -87,7 +92,7 @@ impl Queue {
         doorbell: NonNull<u8>,
     ) -> Self {
         let head = setup.goes_on.unwrap_or(0);
-        let run = Run { head, state: State::Ready, model_ns: 0, timing: None };
+        let run = Run { head, state: State::Ready, model_ns: 0, timing: None, jailed: None };
         let mut q = Self {
             setup,
             vm,

@@ -47,6 +47,19 @@ impl Quiesce {
         InUse { owner: self, index }
     }
 
+    /// [`Quiesce::enter`] for work that outlives the caller: what to give to [`Quiesce::release`].
+    pub fn hold(&self) -> usize {
+        let guard = self.enter();
+        let index = guard.index;
+        std::mem::forget(guard);
+        index
+    }
+
+    /// Ends work that [`Quiesce::hold`] began.
+    pub fn release(&self, index: usize) {
+        drop(InUse { owner: self, index });
+    }
+
     /// Returns when all work that began before the call has ended. The caller has already removed what new
     /// work must not find, and holds no [`InUse`] of this object.
     pub fn wait(&self) {

@@ -63,7 +63,12 @@ fn pass(dev: &Arc<Inner>, die: &Die, queues: &[Arc<Queue>]) -> bool {
 /// Sleeps until something is to be done.
 fn sleep(dev: &Arc<Inner>, die: &Die, queues: &[Arc<Queue>], version: u64) {
     die.set_asleep(true);
-    queues.iter().for_each(|q| doorbell::announce_sleep(q.need_kick()));
+    for q in queues {
+        doorbell::announce_sleep(q.need_kick());
+        if let Some((running, _)) = &q.run.lock().jailed {
+            running.watch();
+        }
+    }
     let changed = die.queues_version.load(Ordering::Acquire) != version || dev.stop.load(Ordering::Acquire);
     if !changed && !pass(dev, die, queues) {
         match queues.iter().filter_map(|q| deadline(q)).min() {
@@ -76,8 +81,10 @@ fn sleep(dev: &Arc<Inner>, die: &Die, queues: &[Arc<Queue>], version: u64) {
 }
 
 fn deadline(q: &Queue) -> Option<Instant> {
-    match q.run.lock().state {
+    let run = q.run.lock();
+    match run.state {
         State::Waiting(limit) => limit,
+        State::Jailed => run.jailed.as_ref().map(|(running, _)| running.deadline()),
         State::Hung(limit) => Some(limit),
         _ => None,
     }
@@ -99,6 +106,22 @@ fn advance(dev: &Arc<Inner>, die: &Die, q: &Arc<Queue>) -> bool {
             Ok(None) => return false,
             Err(cause) => return fault(dev, q, &mut run, &cause),
         },
+        State::Jailed => {
+            let Some((mut running, hold)) = run.jailed.take() else { return false };
+            let Some(result) = running.poll(dev, &q.vm) else {
+                run.jailed = Some((running, hold));
+                return false;
+            };
+            q.vm.release(hold);
+            run.state = State::Ready;
+            match result {
+                Ok((engine, ns)) => {
+                    complete(dev, die, q, &mut run, engine, ns);
+                    alert(dev, q, &run);
+                }
+                Err(cause) => return fault(dev, q, &mut run, &cause),
+            }
+        }
         State::Hung(limit) if Instant::now() >= limit => {
             let cause =
                 Cause { core: 0, ..Cause::new(DRM_VINCI_FAULT_TIMEOUT, "a kernel ran past its time limit") };
@@ -141,6 +164,12 @@ fn take_batch(dev: &Arc<Inner>, die: &Die, q: &Arc<Queue>, mut run: MutexGuard<'
                 }
                 break;
             }
+            Ok(Step::Jailed(running)) => {
+                run.state = State::Jailed;
+                run.jailed = Some((running, q.vm.hold()));
+                break;
+            }
+            Ok(Step::Later) => return false,
             Ok(Step::Offload(task)) => {
                 run.state = State::Running;
                 alert(dev, q, &run);

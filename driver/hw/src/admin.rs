@@ -42,6 +42,11 @@ pub enum Opcode {
     Kernel = 0x0e,
     /// Sets the clock limit (`va`, MHz) and power limit (`addr`, mW) of die `id`; 0 leaves one as it is.
     Limits = 0x0f,
+    /// Reads the code object of `len` bytes at device address `va` for address space `id`, and makes the cores of die
+    /// `arg` ready; `result` is its number << 32 and how many kernels it has.
+    CodeLoad = 0x10,
+    /// Forgets code object `arg` of address space `id` after its kernels that run have ended.
+    CodeUnload = 0x11,
 }
 
 impl Opcode {
@@ -63,6 +68,8 @@ impl Opcode {
             0x0d => Self::Scrub,
             0x0e => Self::Kernel,
             0x0f => Self::Limits,
+            0x10 => Self::CodeLoad,
+            0x11 => Self::CodeUnload,
             _ => return None,
         })
     }

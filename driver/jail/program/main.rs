@@ -76,22 +76,30 @@ extern "C" fn main() -> ! {
     signal::install();
     let workers = (control().config.workers as usize).clamp(1, WORKERS);
     (1..workers).for_each(start::thread);
+    settle_in(0);
+    // What a worker still has to ask for, it must have asked for before the door is shut.
+    while control().threads[..workers].iter().any(|thread| thread.load(Acquire) == 0) {
+        sys::yield_now();
+    }
     if !close::filter() {
         sys::exit(2);
     }
     control().up.store(1, SeqCst);
     ring();
-    work(0)
+    sched::run(0)
+}
+
+/// A worker's stack for signals, and its number.
+fn settle_in(me: usize) {
+    signal::alternate_stack(me);
+    // SAFETY: asks for a number.
+    let thread = unsafe { sys::call(sys::GETTID, [0; 6]) };
+    control().threads[me].store(thread.max(1) as u32, Release);
 }
 
 /// A worker's life.
 extern "C" fn work(me: usize) -> ! {
-    signal::alternate_stack(me);
-    // SAFETY: asks for a number.
-    let thread = unsafe { sys::call(sys::GETTID, [0; 6]) };
-    if thread > 0 {
-        control().threads[me].store(thread as u32, Release);
-    }
+    settle_in(me);
     while control().up.load(SeqCst) == 0 {
         sys::yield_now();
     }

@@ -13,6 +13,8 @@ use crate::{Spin, control, demand, ring, sys};
 
 /// Cycles of the host's clock that other workers are woken for.
 const WORTH_HELP: u64 = 60_000;
+/// Workers that no kernel takes alone.
+const KEPT_FREE: u32 = 2;
 /// Rounds of looking for work before a worker sleeps.
 const PATIENCE: u32 = 120;
 
@@ -105,6 +107,7 @@ const WORKER: Worker = Worker {
         address: 0,
         base: 0,
         check: [0; 6],
+        callers: [0; CALLERS],
     },
     last_core: 0,
 };
@@ -262,6 +265,10 @@ fn begin(s: &mut State, k: usize, me: usize) -> Option<usize> {
         return None;
     }
     if kernel.faulted || kernel.next >= kernel.total || kernel.running + kernel.waiting >= kernel.limit {
+        return None;
+    }
+    // One whose blocks do not end must leave workers for others.
+    if kernel.running + KEPT_FREE >= control().config.workers {
         return None;
     }
     let last = worker(me).last_core as usize;
@@ -464,8 +471,19 @@ fn describe(core: usize, kind: u32) -> Fault {
     let c = unsafe { &*context(core) };
     let mut fault = Fault { kind, block: c.block, core: c.core, role: c.role, base: base(core), ..Fault::default() };
     fault.pc = c.scratch[63];
+    // SAFETY: the stack pointer is the fiber's own; the word below it all is the frame of who called `wait`.
+    crate::signal::walk(core, unsafe { frame_of(core) }, &mut fault.callers);
     fault.check.copy_from_slice(&c.check[1..]);
     fault
+}
+
+/// The frame pointer that `vinci_switch` saved for the fiber that waits on a core.
+///
+/// # Safety
+/// The fiber waits.
+unsafe fn frame_of(core: usize) -> u64 {
+    // SAFETY: control registers, r15 to r12 and rbx lie below it.
+    unsafe { ((*STATE.0.get()).slots[core].sp as *const u64).add(6).read() }
 }
 
 /// The core that an address of a stack lies on.

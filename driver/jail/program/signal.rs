@@ -32,6 +32,7 @@ struct Stack {
 }
 
 /// Registers in the context of a signal, as indices of 64-bit words.
+const REG_RBP: usize = 5 + 10;
 const REG_RSP: usize = 5 + 15;
 const REG_RIP: usize = 5 + 16;
 const REG_ERR: usize = 5 + 19;
@@ -66,6 +67,23 @@ pub fn alternate_stack(me: usize) {
     unsafe { call(SIGALTSTACK, [&raw const s as u64, 0, 0, 0, 0, 0]) };
 }
 
+/// Follows the frames of a core's stack from frame pointer `frame` on.
+pub fn walk(core: usize, mut frame: u64, callers: &mut [u64]) {
+    let stack = base(core) + CONTEXT_BYTES + 0x1000..base(core) + STACK_BYTES - 16;
+    for caller in callers {
+        if !stack.contains(&frame) || frame % 8 != 0 {
+            return;
+        }
+        // SAFETY: two words inside the core's own stack.
+        let (next, address) = unsafe { (*(frame as *const u64), *(frame as *const u64).add(1)) };
+        *caller = address;
+        if next <= frame {
+            return;
+        }
+        frame = next;
+    }
+}
+
 extern "C" fn handle(signal: i32, info: *const u8, context: *mut u64) {
     let me = (context as u64).wrapping_sub(stack(WORKERS)) as usize / STACK;
     // SAFETY: the kernel made both.
@@ -96,6 +114,7 @@ extern "C" fn handle(signal: i32, info: *const u8, context: *mut u64) {
     // SAFETY: the context of the worker's own core, which is always mapped.
     let c = unsafe { &*(base(core) as *const Core) };
     (fault.block, fault.core, fault.role, fault.base) = (c.block, c.core, c.role, base(core));
+    walk(core, register(REG_RBP), &mut fault.callers);
     match signal {
         SIGUSR1 => fault.kind = FAULT_CANCELLED,
         SIGFPE => fault.kind = FAULT_ARITHMETIC,

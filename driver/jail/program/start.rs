@@ -44,6 +44,9 @@ global_asm!(
     "ud2",
     "2: ret",
     // No libc: these are what the compiler calls.
+    ".globl memmove", "memmove:",
+    "mov rax, rdi", "mov rcx, rdx", "mov r8, rdi", "sub r8, rsi", "cmp r8, rdx", "jb 3f", "rep movsb", "ret",
+    "3: lea rdi, [rdi + rdx - 1]", "lea rsi, [rsi + rdx - 1]", "std", "rep movsb", "cld", "ret",
     ".globl memcpy", "memcpy:", "mov rax, rdi", "mov rcx, rdx", "rep movsb", "ret",
     ".globl memset", "memset:", "mov r8, rdi", "mov eax, esi", "mov rcx, rdx", "rep stosb", "mov rax, r8", "ret",
     work = sym crate::work,

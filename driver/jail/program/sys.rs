@@ -10,7 +10,6 @@ pub const SIGACTION: u64 = 13;
 pub const SIGRETURN: u64 = 15;
 pub const SCHED_YIELD: u64 = 24;
 pub const RECVMSG: u64 = 47;
-pub const EXIT: u64 = 60;
 pub const CAPSET: u64 = 126;
 pub const SIGALTSTACK: u64 = 131;
 pub const PRCTL: u64 = 157;

@@ -5,6 +5,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use memmap2::{MmapOptions, MmapRaw};
 use nix::sys::memfd::{MFdFlags, memfd_create};
@@ -30,6 +31,9 @@ pub enum Found {
     /// What is mapped there may be written from now on: first address and bytes.
     Writable(u64, u64),
 }
+
+/// Workers besides one per core of the host, for when those do not get on.
+const EXTRA: usize = 6;
 
 /// A kernel to run.
 #[derive(Clone, Copy, Debug, Default)]
@@ -113,8 +117,8 @@ impl Jail {
             return Err(io::Error::new(io::ErrorKind::Unsupported, "kernels of one's own need x86-64"));
         }
         let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
-        let usual = cores.min(WORKERS) as u32;
-        (config.abi, config.workers) = (ABI, (usual + 6).min(WORKERS as u32));
+        let usual = cores.min(WORKERS - EXTRA) as u32;
+        (config.abi, config.workers) = (ABI, usual + EXTRA as u32);
         let file = File::from(memfd_create("vinci-jail-control", MFdFlags::MFD_CLOEXEC)?);
         file.set_len(CONTROL_BYTES as u64)?;
         let map = MmapOptions::new().len(CONTROL_BYTES).map_raw(&file)?;
@@ -142,9 +146,18 @@ impl Jail {
         Ok(Jail(shared))
     }
 
+    /// Waits until the process takes kernels, or has ended, or the time is up.
+    pub fn wait_until_up(&self, limit: Duration) {
+        let until = Instant::now() + limit;
+        while self.0.control().up.load(Ordering::Acquire) == 0 && !self.has_ended() && Instant::now() < until
+        {
+            std::thread::sleep(Duration::from_micros(50));
+        }
+    }
+
     /// Queues a kernel; `None` while [`JOBS`] are queued. `fill` writes the arguments, which the kernel finds at
     /// [`Jail::args_address`].
-    pub fn submit(&self, launch: &Launch, args: impl FnOnce(u32, &mut [u8])) -> Option<u32> {
+    pub fn submit(&self, launch: &Launch, fill: impl FnOnce(u32, &mut [u8])) -> Option<u32> {
         let s = &*self.0;
         let control = s.control();
         let _one = s.queueing.lock();
@@ -158,7 +171,7 @@ impl Jail {
         // SAFETY: the job's arguments, inside the mapping. The job is free, so no honest kernel looks at them; one
         // that is not may, and sees bytes of its own process.
         let space = unsafe { std::slice::from_raw_parts_mut(s.map.as_mut_ptr().add(at), ARGS_BYTES) };
-        args(job, space);
+        fill(job, space);
         // SAFETY: as above; the state below hands the job over.
         unsafe {
             let j = (&raw const control.jobs[job as usize]).cast_mut();
@@ -277,6 +290,11 @@ impl Jail {
         f.va.store(va, Ordering::Release);
         f.len.store(len, Ordering::Release);
         control.forget_tail.store(tail.wrapping_add(1), Ordering::Release);
+    }
+
+    /// Whether no kernel is queued or running.
+    pub fn is_idle(&self) -> bool {
+        self.0.outstanding.load(Ordering::Acquire) == 0
     }
 
     /// Namespaces that the process lives in, as flags of clone(2); 0 while it starts.

@@ -108,7 +108,12 @@ pub struct Fault {
     pub base: u64,
     /// What a check compared: see `ascendc/impl/check.h`.
     pub check: [u64; 6],
+    /// Where the function that was at fault was called from, and that one in turn; 0 at the end.
+    pub callers: [u64; CALLERS],
 }
+
+/// Most callers of a fault's record.
+pub const CALLERS: usize = 8;
 
 /// An access to memory that is not there.
 pub const FAULT_ADDRESS: u32 = 1;

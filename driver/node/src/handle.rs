@@ -49,6 +49,8 @@ requests! {
     drm_vinci_telemetry => VINCI_IOCTL_TELEMETRY,
     drm_vinci_reset => VINCI_IOCTL_RESET,
     drm_vinci_inject => VINCI_IOCTL_INJECT,
+    drm_vinci_code_load => VINCI_IOCTL_CODE_LOAD,
+    drm_vinci_code_unload => VINCI_IOCTL_CODE_UNLOAD,
 }
 
 /// An open device with typed requests. Cheap to clone.
@@ -258,6 +260,19 @@ impl Handle {
         let mut a = drm_vinci_event_read { timeout_ns, ..drm_vinci_event_read::zeroed() };
         self.request(&mut a)?;
         Ok((a.event, a.lost))
+    }
+
+    /// `DRM_IOCTL_VINCI_CODE_LOAD`: the number of the code object that lies at `va`, and how many kernels it has.
+    /// `Inval` if the device cannot use it.
+    pub fn code_load(&self, vm_id: u32, die: u32, va: u64, size: u64) -> Result<(u32, u32)> {
+        let mut a = drm_vinci_code_load { vm_id, die, va, size, ..drm_vinci_code_load::zeroed() };
+        self.request(&mut a)?;
+        Ok((a.code_id, a.kernels))
+    }
+
+    /// `DRM_IOCTL_VINCI_CODE_UNLOAD`, after its kernels that run.
+    pub fn code_unload(&self, vm_id: u32, code_id: u32) -> Result<()> {
+        self.request(&mut drm_vinci_code_unload { vm_id, code_id })
     }
 
     /// `DRM_IOCTL_VINCI_TELEMETRY`: sensors and counters of a die.

@@ -148,6 +148,10 @@ impl HostBus for Host {
         NonNull::new(bus as *mut u8).filter(|_| self.ranges.read().cover(bus, end))
     }
 
+    fn one_process(&self) -> bool {
+        !self.shared
+    }
+
     fn interrupt(&self, vector: u16) {
         if vector == VECTOR_ADMIN {
             self.events_pending.store(true, Ordering::Release);

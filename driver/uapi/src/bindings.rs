@@ -22,10 +22,13 @@ pub const DRM_VINCI_EVENT_READ: u32 = 16;
 pub const DRM_VINCI_TELEMETRY: u32 = 17;
 pub const DRM_VINCI_RESET: u32 = 18;
 pub const DRM_VINCI_INJECT: u32 = 19;
+pub const DRM_VINCI_CODE_LOAD: u32 = 20;
+pub const DRM_VINCI_CODE_UNLOAD: u32 = 21;
 pub const DRM_VINCI_MAP_READ: u32 = 1;
 pub const DRM_VINCI_MAP_WRITE: u32 = 2;
 pub const DRM_VINCI_USERPTR_READONLY: u32 = 1;
 pub const DRM_VINCI_SQE_TIMED: u32 = 1;
+pub const DRM_VINCI_KERNEL_OF_CODE: u64 = 4611686018427387904;
 pub type __u8 = ::core::ffi::c_uchar;
 pub type __u16 = ::core::ffi::c_ushort;
 pub type __s32 = ::core::ffi::c_int;
@@ -373,7 +376,7 @@ pub union drm_vinci_sqe__bindgen_ty_1 {
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
 pub struct drm_vinci_sqe__bindgen_ty_1__bindgen_ty_1 {
-    #[doc = " @id: from DRM_VINCI_QUERY_KERNEL"]
+    #[doc = " @id: from DRM_VINCI_QUERY_KERNEL, or DRM_VINCI_KERNEL_OF_CODE with a kernel of a code object"]
     pub id: __u64,
     #[doc = " @args: device address of the arguments"]
     pub args: __u64,
@@ -578,7 +581,7 @@ pub struct drm_vinci_fault {
     #[doc = " @wall_ns: when"]
     pub wall_ns: __u64,
     #[doc = " @text: a sentence, NUL-terminated"]
-    pub text: [::core::ffi::c_char; 112usize],
+    pub text: [::core::ffi::c_char; 384usize],
 }
 #[doc = " struct drm_vinci_queue_query - state of a queue"]
 #[repr(C)]
@@ -717,6 +720,56 @@ pub struct drm_vinci_inject {
     #[doc = " @address: with an ECC kind: device address"]
     pub address: __u64,
 }
+#[doc = " struct drm_vinci_code_load - make the kernels of a code object known to an address space\n\n The device copies the object: the memory is free again afterwards. -EINVAL if it is none, or not for this\n device; -EFAULT if the range is not mapped; -ENOSPC if there are too many."]
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct drm_vinci_code_load {
+    #[doc = " @vm_id: address space"]
+    pub vm_id: __u32,
+    #[doc = " @die: whose cores are made ready; those of others are with their first kernel"]
+    pub die: __u32,
+    #[doc = " @va: device address of the object"]
+    pub va: __u64,
+    #[doc = " @size: its bytes"]
+    pub size: __u64,
+    #[doc = " @code_id: out: for DRM_VINCI_KERNEL_OF_CODE, never zero"]
+    pub code_id: __u32,
+    #[doc = " @kernels: out: how many it has"]
+    pub kernels: __u32,
+}
+#[doc = " struct drm_vinci_code_unload - forget a code object, after its kernels that run have ended"]
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct drm_vinci_code_unload {
+    #[doc = " @vm_id: address space"]
+    pub vm_id: __u32,
+    #[doc = " @code_id: code object"]
+    pub code_id: __u32,
+}
+#[doc = " struct drm_vinci_code_args - head of the arguments of a code object's kernel\n\n @places places follow, then the arguments themselves: @bytes bytes behind them, or at @va if that is not zero."]
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct drm_vinci_code_args {
+    #[doc = " @places: how many addresses are to be filled in"]
+    pub places: __u32,
+    #[doc = " @bytes: of the arguments with the data behind them, a multiple of 8"]
+    pub bytes: __u32,
+    #[doc = " @va: device address of the arguments, or 0"]
+    pub va: __u64,
+    #[doc = " @print: device address of memory for text that the kernel prints, or 0"]
+    pub print: __u64,
+    #[doc = " @workspace: device address of the workspace, or 0"]
+    pub workspace: __u64,
+}
+#[doc = " struct drm_vinci_code_place - an argument that is the address of data in the same arguments"]
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct drm_vinci_code_place {
+    #[doc = " @at: where the address goes, bytes from the first argument, a multiple of 8"]
+    pub at: __u32,
+    #[doc = " @data: where the data is, bytes from the first argument"]
+    pub data: __u32,
+}
 pub const VINCI_IOCTL_DEV_QUERY: __u32 = 3222824000;
 pub const VINCI_IOCTL_VM_CREATE: __u32 = 3221775425;
 pub const VINCI_IOCTL_VM_DESTROY: __u32 = 1074291778;
@@ -731,12 +784,14 @@ pub const VINCI_IOCTL_QUEUE_DESTROY: __u32 = 1074291786;
 pub const VINCI_IOCTL_QUEUE_RESET: __u32 = 3222299723;
 pub const VINCI_IOCTL_QUEUE_KICK: __u32 = 1074291788;
 pub const VINCI_IOCTL_QUEUE_RESUME: __u32 = 1074816077;
-pub const VINCI_IOCTL_QUEUE_QUERY: __u32 = 3233834062;
+pub const VINCI_IOCTL_QUEUE_QUERY: __u32 = 3251659854;
 pub const VINCI_IOCTL_WAIT: __u32 = 1075340367;
-pub const VINCI_IOCTL_EVENT_READ: __u32 = 3235406928;
+pub const VINCI_IOCTL_EVENT_READ: __u32 = 3253232720;
 pub const VINCI_IOCTL_TELEMETRY: __u32 = 3227542609;
 pub const VINCI_IOCTL_RESET: __u32 = 1074291794;
 pub const VINCI_IOCTL_INJECT: __u32 = 1075340371;
+pub const VINCI_IOCTL_CODE_LOAD: __u32 = 3223348308;
+pub const VINCI_IOCTL_CODE_UNLOAD: __u32 = 1074291797;
 pub const IOCTL_GEM_CLOSE: __u32 = 1074291721;
 pub const IOCTL_PRIME_HANDLE_TO_FD: __u32 = 3222037549;
 pub const IOCTL_PRIME_FD_TO_HANDLE: __u32 = 3222037550;

@@ -81,6 +81,10 @@ payload! {
     drm_vinci_telemetry,
     drm_vinci_reset,
     drm_vinci_inject,
+    drm_vinci_code_load,
+    drm_vinci_code_unload,
+    drm_vinci_code_args,
+    drm_vinci_code_place,
     drm_gem_close,
     drm_prime_handle,
 }

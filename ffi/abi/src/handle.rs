@@ -68,6 +68,10 @@ kinds! {
     ProfStamp "a stamp of the profiler",
     ProfStep "steps of the profiler",
     ProfDomain "a domain of marks",
+    Binary "a loaded binary",
+    RawBinary "a binary",
+    Function "a function of a binary",
+    KernelArgs "a list of arguments",
 }
 
 impl Kind {

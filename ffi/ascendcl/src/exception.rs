@@ -28,6 +28,7 @@ pub struct ExceptionInfo {
     thread: u32,
     device: u32,
     code: u32,
+    kernel: u64,
 }
 
 /// Callbacks by the name they were registered under.
@@ -114,6 +115,7 @@ fn tell(fault: &vinci::Fault) {
         thread: std::process::id(),
         device: fault.die,
         code: fault_code(fault) as u32,
+        kernel: fault.kernel,
     };
     let callbacks: Vec<_> = EXCEPTION.lock().iter().map(|(_, callback)| *callback).collect();
     OPEN.set(&info);
@@ -203,9 +205,15 @@ entry! {
     }
 
     fn aclrtGetFuncHandleFromExceptionInfo(info: *const ExceptionInfo, function: Out<Handle>) {
-        function.need("func")?;
-        let _ = info;
-        Err(Failure::new(RT_FEATURE_NOT_SUPPORT, "the function of the task is not kept"))
+        let place = function.need("func")?;
+        if info.is_null() || info != OPEN.get() {
+            return Err(Failure::new(INVALID_PARAM, format!("{info:p} is not the record of an exception callback")));
+        }
+        // SAFETY: it is the record that `tell` holds on this thread's stack while the callback runs.
+        let kernel = unsafe { (*info).kernel };
+        let found = crate::kernel::binary::function_of(kernel);
+        place.put(found.ok_or_else(|| Failure::new(RT_FEATURE_NOT_SUPPORT, "no handle was asked for the task's function"))?);
+        Ok(())
     }
 
     fn aclrtGetErrorVerbose(device_id: i32, info: Out<ErrorInfo>) {

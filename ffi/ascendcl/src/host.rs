@@ -1,5 +1,9 @@
 //! Host memory that the device reaches: pinned, or the program's own and registered.
 
+use std::collections::BTreeSet;
+
+use parking_lot::Mutex;
+use vinci::AllocationKind;
 use vinci::memory::{self, HostBuffer};
 
 use crate::abi::{Address, In, Out, need_address};
@@ -25,6 +29,7 @@ fn free(address: Address) -> Result<()> {
     need_address(address, "hostPtr")?;
     // SAFETY: the program gives the memory up, and no slice of it was ever lent to it.
     let buffer = unsafe { HostBuffer::from_raw(address as *mut u8) };
+    PINNED_AND_REGISTERED.lock().remove(&address);
     buffer.map(drop).map_err(crate::code::of_memory)
 }
 
@@ -36,9 +41,31 @@ fn register(address: Address, size: u64, read_only: bool) -> Result<Address> {
         return Err(invalid(format!("{bytes} bytes at {address:#x} go past the end of the address space")));
     }
     context::current()?;
+    if let Some(pointer) = register_pinned(address, size)? {
+        return Ok(pointer);
+    }
     // SAFETY: the program vouches that the memory stays until it unregisters it.
     let pointer = unsafe { memory::register_host(address as *mut u8, bytes, read_only) }?;
     Ok(pointer.0 as Address)
+}
+
+/// Pinned memory that a program registered besides: the device reaches it already.
+static PINNED_AND_REGISTERED: Mutex<BTreeSet<Address>> = Mutex::new(BTreeSet::new());
+
+/// Registers memory of aclrtMallocHost: its device address, or `None` if it is other memory.
+fn register_pinned(address: Address, size: u64) -> Result<Option<Address>> {
+    let found = memory::lookup_host(address as *const u8).filter(|a| a.kind == AllocationKind::Host);
+    let Some((found, start)) = found.and_then(|a| a.host.map(|start| (a, start))) else { return Ok(None) };
+    let offset = (address - start) as u64;
+    if size > found.size - offset {
+        let text =
+            format!("{size} bytes at {address:#x} leave the pinned memory {start:#x}+{:#x}", found.size);
+        return Err(invalid(text));
+    }
+    if !PINNED_AND_REGISTERED.lock().insert(address) {
+        return Err(vinci::Error::AlreadyRegistered { addr: address as u64, bytes: size }.into());
+    }
+    Ok(Some((found.base.0 + offset) as Address))
 }
 
 entry! {
@@ -92,6 +119,9 @@ entry! {
 
     fn aclrtHostUnregister(address: Address) {
         need_address(address, "ptr")?;
+        if PINNED_AND_REGISTERED.lock().remove(&address) {
+            return Ok(());
+        }
         let done = memory::unregister_host(address as *mut u8);
         done.map_err(|error| Failure::from(error).code(HOST_MEMORY_NOT_REGISTERED))
     }

@@ -25,6 +25,7 @@ mod error;
 mod event;
 mod exception;
 mod host;
+mod kernel;
 mod label;
 mod link;
 mod memory;

@@ -14,13 +14,15 @@ use crate::code::{
 };
 use crate::context::{self, Context};
 use crate::handle::{Kind, Table};
-use crate::{device, event, exception};
+use crate::{device, event, exception, kernel};
 
 pub static STREAMS: Table<Arc<Stream>> = Table::new(Kind::Stream);
 
 /// Streams that a device holds at most: what CANN's devices have.
 const MOST_STREAMS: usize = 1984;
 const FLAGS: u32 = 0x3f;
+/// How long a stream whose kernels print is waited for when it is destroyed by force.
+const PRINTING: Duration = Duration::from_secs(1);
 const LOWEST_PRIORITY: u32 = 7;
 
 /// A stream and what C programs attach to it.
@@ -122,8 +124,13 @@ fn destroy(handle: Handle, force: bool) -> Result<()> {
     }
     exception::stream_state(handle, exception::STREAM_DESTROYED);
     STREAMS.remove(handle)?;
-    stream.stream.destroy(force)?;
-    Ok(())
+    if stream.stream.prints() {
+        // What its kernels print comes out, as it would where they had run long before.
+        let _ = stream.stream.synchronize(Some(PRINTING));
+    }
+    let destroyed = stream.stream.destroy(force);
+    kernel::text::flush(&stream);
+    Ok(destroyed?)
 }
 
 /// A timeout in ms: -1 waits for ever, anything else is positive.
@@ -147,7 +154,9 @@ fn create(stream: Out<Handle>, priority: u32, flags: u32) -> Result<()> {
 fn synchronize(handle: Handle, timeout: i32) -> Result<()> {
     let timeout = timeout_ms(timeout)?;
     let stream = named(handle)?;
-    stream.stream.synchronize(timeout).map_err(|error| exception::failure_of(&stream, error))
+    let done = stream.stream.synchronize(timeout);
+    kernel::text::flush(&stream);
+    done.map_err(|error| exception::failure_of(&stream, error))
 }
 
 entry! {

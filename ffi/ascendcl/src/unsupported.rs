@@ -38,14 +38,8 @@ unsupported! {
     aclrtAllocBuf
     aclrtAppendBufChain
     aclrtBinaryGetDevAddress
-    aclrtBinaryGetFunction
-    aclrtBinaryGetFunctionByEntry
     aclrtBinaryGetGlobal
-    aclrtBinaryLoad
-    aclrtBinaryLoadFromData
-    aclrtBinaryLoadFromFile
     aclrtBinarySetExceptionCallback
-    aclrtBinaryUnLoad
     aclrtCacheLastTaskExtendInfo
     aclrtCacheLastTaskOpInfo
     aclrtCmoAsyncWithBarrier
@@ -60,7 +54,6 @@ unsupported! {
     aclrtCntNotifyReset
     aclrtCntNotifyWaitWithTimeout
     aclrtCopyBufRef
-    aclrtDestroyBinary
     aclrtDestroyGroupInfo
     aclrtDeviceGetHostAtomicCapabilities
     aclrtDeviceGetLimit
@@ -69,19 +62,13 @@ unsupported! {
     aclrtDeviceSetLimit
     aclrtFreeBuf
     aclrtFunctionGetAvailDynUbufPerBlock
-    aclrtFunctionGetBinary
-    aclrtFunctionGetParamCount
-    aclrtFunctionGetParamInfo
     aclrtGetAllGroupInfo
     aclrtGetBufChainNum
     aclrtGetBufData
     aclrtGetBufDataLen
     aclrtGetBufFromChain
     aclrtGetBufUserData
-    aclrtGetFuncBySymbol
     aclrtGetFunctionAddr
-    aclrtGetFunctionAttribute
-    aclrtGetFunctionName
     aclrtGetFunctionSize
     aclrtGetGroupCount
     aclrtGetGroupInfoDetail
@@ -90,26 +77,13 @@ unsupported! {
     aclrtGetMemcpyDescSize
     aclrtGetSymbolAddress
     aclrtGetSymbolSize
-    aclrtGetThreadLastTaskId
     aclrtIpcMemImportPidInterServer
     aclrtIpcMemSetAttr
-    aclrtKernelArgsAppend
-    aclrtKernelArgsAppendPlaceHolder
-    aclrtKernelArgsFinalize
     aclrtKernelArgsGetHandleMemSize
     aclrtKernelArgsGetMemSize
-    aclrtKernelArgsGetPlaceHolderBuffer
-    aclrtKernelArgsInit
     aclrtKernelArgsInitByUserMem
-    aclrtKernelArgsParaUpdate
-    aclrtLaunchKernel
-    aclrtLaunchKernelV2
-    aclrtLaunchKernelWithArgsArray
-    aclrtLaunchKernelWithConfig
-    aclrtLaunchKernelWithHostArgs
     aclrtLaunchSIMTKernelWithArgsArray
     aclrtLaunchSIMTKernelWithHostArgs
-    aclrtMemAllocManaged
     aclrtMemManagedAdvise
     aclrtMemManagedGetAttr
     aclrtMemManagedGetAttrs

@@ -6,6 +6,7 @@ mod copy;
 pub(crate) mod queue;
 pub(crate) mod record;
 mod ring;
+mod text;
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -85,6 +86,8 @@ pub(crate) struct Inner {
     die: &'static Die,
     options: StreamOptions,
     queue: OnceLock<Arc<Queue>>,
+    /// Where its kernels print to, once one of them may.
+    text: OnceLock<text::Text>,
     /// Held while the queue is made or the stream is destroyed.
     making: Mutex<()>,
     destroyed: AtomicBool,
@@ -108,6 +111,7 @@ impl Stream {
             die: device.die(),
             options,
             queue: OnceLock::new(),
+            text: OnceLock::new(),
             making: Mutex::new(()),
             destroyed: AtomicBool::new(false),
             target: Mutex::new(None),
@@ -155,15 +159,25 @@ impl Stream {
         args: &[u8],
         options: LaunchOptions,
     ) -> Result<()> {
-        let op = "launch";
+        self.launch_raw("launch", (kernel.id(), kernel.name()), blocks, args, options)
+    }
+
+    /// Launches what the device knows as `id`.
+    pub(crate) fn launch_raw(
+        &self,
+        op: &'static str,
+        (id, name): (u64, &str),
+        blocks: u32,
+        args: &[u8],
+        options: LaunchOptions,
+    ) -> Result<()> {
         if args.len() > args::MAX {
             let what = format!("{} bytes of arguments are more than {}", args.len(), args::MAX);
             return Err(Error::value(op, what));
         }
         if blocks == 0 {
-            return Err(Error::value(op, format!("kernel {} on 0 blocks", kernel.name())));
+            return Err(Error::value(op, format!("kernel {name} on 0 blocks")));
         }
-        let id = kernel.id();
         let size = args.len().next_multiple_of(8) as u32;
         let timeout = options.timeout.map_or(0, |t| u32::try_from(millis(t)).unwrap_or(u32::MAX));
         self.submit(op, args, |va| {

@@ -71,6 +71,16 @@ pub const TEST: &[Package] = &[
         without: "the uapi header is not compiled",
     },
     Package {
+        name: "clang-19",
+        present: || on_path("clang-19"),
+        without: "kernels in Ascend C are not compiled, unless there is another clang of at least 16",
+    },
+    Package {
+        name: "cmake",
+        present: || on_path("cmake"),
+        without: "CANN's samples with kernels are not built",
+    },
+    Package {
         name: "ocl-icd-libopencl1",
         present: || library("libOpenCL.so.1"),
         without: "the benchmark has no PoCL to compare with",

@@ -269,6 +269,8 @@ impl State {
             }
             Opcode::Kernel => return Err(Outcome::NotFound),
             Opcode::Inject | Opcode::Limits => {}
+            Opcode::CodeLoad => return Ok(1 << 32),
+            Opcode::CodeUnload => {}
         }
         Ok(0)
     }

@@ -46,6 +46,8 @@ extern "C" {
 #define DRM_VINCI_TELEMETRY		0x11
 #define DRM_VINCI_RESET			0x12
 #define DRM_VINCI_INJECT		0x13
+#define DRM_VINCI_CODE_LOAD		0x14
+#define DRM_VINCI_CODE_UNLOAD		0x15
 
 /**
  * enum drm_vinci_query_topic - what DRM_IOCTL_VINCI_DEV_QUERY reports
@@ -395,7 +397,7 @@ struct drm_vinci_sqe {
 	__u32 blocks;
 	union {
 		struct {
-			/** @id: from DRM_VINCI_QUERY_KERNEL */
+			/** @id: from DRM_VINCI_QUERY_KERNEL, or DRM_VINCI_KERNEL_OF_CODE with a kernel of a code object */
 			__u64 id;
 			/** @args: device address of the arguments */
 			__u64 args;
@@ -618,7 +620,7 @@ struct drm_vinci_fault {
 	/** @wall_ns: when */
 	__u64 wall_ns;
 	/** @text: a sentence, NUL-terminated */
-	char text[112];
+	char text[384];
 };
 
 /** struct drm_vinci_queue_query - state of a queue */
@@ -770,6 +772,69 @@ struct drm_vinci_inject {
 	__u64 address;
 };
 
+/**
+ * DRM_VINCI_KERNEL_OF_CODE - marks the id of a kernel that the caller brought along
+ *
+ * The other bits are the code object's id << 32 and the kernel's index in the order of the object's notes. Its
+ * arguments are struct drm_vinci_code_args, then what that says.
+ */
+#define DRM_VINCI_KERNEL_OF_CODE	(1ull << 62)
+
+/**
+ * struct drm_vinci_code_load - make the kernels of a code object known to an address space
+ *
+ * The device copies the object: the memory is free again afterwards. -EINVAL if it is none, or not for this
+ * device; -EFAULT if the range is not mapped; -ENOSPC if there are too many.
+ */
+struct drm_vinci_code_load {
+	/** @vm_id: address space */
+	__u32 vm_id;
+	/** @die: whose cores are made ready; those of others are with their first kernel */
+	__u32 die;
+	/** @va: device address of the object */
+	__u64 va;
+	/** @size: its bytes */
+	__u64 size;
+	/** @code_id: out: for DRM_VINCI_KERNEL_OF_CODE, never zero */
+	__u32 code_id;
+	/** @kernels: out: how many it has */
+	__u32 kernels;
+};
+
+/** struct drm_vinci_code_unload - forget a code object, after its kernels that run have ended */
+struct drm_vinci_code_unload {
+	/** @vm_id: address space */
+	__u32 vm_id;
+	/** @code_id: code object */
+	__u32 code_id;
+};
+
+/**
+ * struct drm_vinci_code_args - head of the arguments of a code object's kernel
+ *
+ * @places places follow, then the arguments themselves: @bytes bytes behind them, or at @va if that is not zero.
+ */
+struct drm_vinci_code_args {
+	/** @places: how many addresses are to be filled in */
+	__u32 places;
+	/** @bytes: of the arguments with the data behind them, a multiple of 8 */
+	__u32 bytes;
+	/** @va: device address of the arguments, or 0 */
+	__u64 va;
+	/** @print: device address of memory for text that the kernel prints, or 0 */
+	__u64 print;
+	/** @workspace: device address of the workspace, or 0 */
+	__u64 workspace;
+};
+
+/** struct drm_vinci_code_place - an argument that is the address of data in the same arguments */
+struct drm_vinci_code_place {
+	/** @at: where the address goes, bytes from the first argument, a multiple of 8 */
+	__u32 at;
+	/** @data: where the data is, bytes from the first argument */
+	__u32 data;
+};
+
 #define DRM_IOCTL_VINCI_DEV_QUERY \
 	DRM_IOWR(DRM_COMMAND_BASE + DRM_VINCI_DEV_QUERY, struct drm_vinci_dev_query)
 #define DRM_IOCTL_VINCI_VM_CREATE \
@@ -810,6 +875,11 @@ struct drm_vinci_inject {
 	DRM_IOW(DRM_COMMAND_BASE + DRM_VINCI_RESET, struct drm_vinci_reset)
 #define DRM_IOCTL_VINCI_INJECT \
 	DRM_IOW(DRM_COMMAND_BASE + DRM_VINCI_INJECT, struct drm_vinci_inject)
+
+#define DRM_IOCTL_VINCI_CODE_LOAD \
+	DRM_IOWR(DRM_COMMAND_BASE + DRM_VINCI_CODE_LOAD, struct drm_vinci_code_load)
+#define DRM_IOCTL_VINCI_CODE_UNLOAD \
+	DRM_IOW(DRM_COMMAND_BASE + DRM_VINCI_CODE_UNLOAD, struct drm_vinci_code_unload)
 
 #if defined(__cplusplus)
 }

@@ -218,7 +218,7 @@ inline __attribute__((noinline)) void emit(const Text &t)
 
 namespace AscendC {
 
-inline __attribute__((noinline, format(printf, 1, 2))) void PRINTF(const char *text, ...)
+inline __attribute__((noinline, format(printf, 1, 2))) void print_text(const char *text, ...)
 {
     vinci::Text t;
     va_list args;
@@ -228,16 +228,51 @@ inline __attribute__((noinline, format(printf, 1, 2))) void PRINTF(const char *t
     vinci::emit(t);
     vinci::core()->time[vinci::kS] += 1000;
 }
-inline __attribute__((noinline, format(printf, 1, 2))) void printf(const char *text, ...)
+
+/* What an argument becomes on its way to a function with any arguments. */
+template <typename T> inline auto promoted(T value)
 {
-    vinci::Text t;
-    va_list args;
-    va_start(args, text);
-    vinci::format(t, text, args);
-    va_end(args);
-    vinci::emit(t);
-    vinci::core()->time[vinci::kS] += 1000;
+    if constexpr (kSame<T, half> || kSame<T, bfloat16_t>) {
+        return static_cast<double>(static_cast<float>(value));
+    } else {
+        return value;
+    }
 }
+
+template <typename... Args> inline void PRINTF(const char *text, Args... args)
+{
+#if defined(__VINCI_DEVICE__)
+    print_text(text, promoted(args)...);
+#else
+    __builtin_printf(text, promoted(args)...);
+#endif
+}
+
+} // namespace AscendC
+
+namespace vinci::out {
+
+/* As the C library's, and a better match than it where both are visible. */
+inline int printf(const char *text)
+{
+    AscendC::PRINTF("%s", text);
+    return 0;
+}
+template <typename First, typename... Rest> inline int printf(const char *text, First first, Rest... rest)
+{
+    AscendC::PRINTF(text, first, rest...);
+    return 0;
+}
+
+} // namespace vinci::out
+
+#if defined(__VINCI_DEVICE__)
+using vinci::out::printf;
+#endif
+
+namespace AscendC {
+
+using vinci::out::printf;
 
 template <typename T> inline void print_element(vinci::Text &t, T value)
 {

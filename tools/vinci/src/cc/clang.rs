@@ -111,7 +111,7 @@ impl Clang {
         command.arg("--hipstdpar").arg("-aux-triple").arg(triple(frontend));
         // Goes into the name of a symbol, of which a program has one per file.
         let mut hash = std::hash::DefaultHasher::new();
-        (std::path::absolute(&file).ok(), std::process::id()).hash(&mut hash);
+        (std::path::absolute(&file).ok(), std::path::absolute(to).ok()).hash(&mut hash);
         command.arg(format!("-cuid={:x}", hash.finish()));
         if let Some(code) = code {
             command.arg("-fcuda-include-gpubinary").arg(code);

@@ -198,8 +198,14 @@ impl Job<'_> {
                 if level >= 3 { format!("x86-64-v{level}") } else { "x86-64-v2".into() }
             ));
             flags.extend(
-                ["-fvisibility=hidden", "-fno-exceptions", "-fno-rtti", "-fno-stack-protector"]
-                    .map(String::from),
+                [
+                    "-fvisibility=hidden",
+                    "-fno-exceptions",
+                    "-fno-rtti",
+                    "-fno-stack-protector",
+                    "-fno-omit-frame-pointer",
+                ]
+                .map(String::from),
             );
             flags.extend(
                 ["-fno-math-errno", "-ffp-contract=off", "-mprefer-vector-width=512"].map(String::from),

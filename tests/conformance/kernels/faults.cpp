@@ -1,0 +1,198 @@
+/* Each way in which a kernel can go wrong: how it ends, what is said about it, and that the stream can go on. */
+#include <cstring>
+#include <unistd.h>
+#include <vector>
+
+#include "acl/acl.h"
+#include "kernel_operator.h"
+#include "check.h"
+
+using namespace AscendC;
+
+enum Wrong : int { kNothing, kWild, kNull, kFar, kUnaligned, kOversized, kOverrun, kTrap, kDivide, kNoSignal, kNoBuffer, kEmpty, kTooMuch, kDeadlock, kForever, kStack, kAssert };
+
+__attribute__((noinline)) int eat(int n, volatile int *keep)
+{
+    volatile int room[1024];
+    room[n & 1023] = n;
+    return n > 0 ? eat(n - 1, &room[n & 1023]) + room[n & 1023] : *keep;
+}
+
+extern "C" __global__ __aicore__ void misbehave(int wrong, __gm__ int32_t *data, int zero)
+{
+    TPipe pipe;
+    TQue<TPosition::VECIN, 1> queue;
+    TBuf<TPosition::VECCALC> buffer;
+    pipe.InitBuffer(queue, 1, 1024);
+    pipe.InitBuffer(buffer, 1024);
+    GlobalTensor<int32_t> global;
+    global.SetGlobalBuffer(data, 1024);
+    LocalTensor<int32_t> local = buffer.Get<int32_t>();
+    switch (wrong) {
+        case kWild:
+            *(volatile int *)0x123456789000 = 1;
+            break;
+        case kNull:
+            data = nullptr;
+            *(volatile int *)data = 1;
+            break;
+        case kFar:
+            data[1l << 30] = 1;
+            break;
+        case kUnaligned:
+            DataCopy(local[1], global, 8);
+            break;
+        case kOversized:
+            DataCopy(local, global, 3);
+            break;
+        case kOverrun:
+            Add(local, local, local, 60000);
+            break;
+        case kTrap:
+            asm("trap");
+            break;
+        case kDivide:
+            data[0] = data[1] / zero;
+            break;
+        case kNoSignal:
+            WaitFlag<HardEvent::MTE2_V>(3);
+            break;
+        case kNoBuffer:
+            queue.AllocTensor<int32_t>();
+            queue.AllocTensor<int32_t>();
+            break;
+        case kEmpty:
+            queue.DeQue<int32_t>();
+            break;
+        case kTooMuch:
+            pipe.InitBuffer(buffer, 200000);
+            break;
+        case kDeadlock:
+            if (GetBlockIdx() != 0) {
+                SyncAll();
+            }
+            break;
+        case kForever:
+            while (*(volatile int *)data != 12345) {
+            }
+            break;
+        case kStack: {
+            volatile int start = 0;
+            data[0] = eat(100000, &start);
+            break;
+        }
+        case kAssert:
+            ascendc_assert(zero == 1);
+            break;
+        default:
+            data[GetBlockIdx()] += 1;
+    }
+}
+
+struct Case {
+    int wrong;
+    int code;
+    const char *says[3];
+};
+
+static const Case kCases[] = {
+    {kWild, 507015, {"store to 0x123456789000", "where nothing is mapped", "faults.cpp:"}},
+    {kNull, 507015, {"0x0", "null pointer", "faults.cpp:"}},
+    {kFar, 507015, {"store to", "bytes behind", "faults.cpp:"}},
+    {kUnaligned, 507015, {"DataCopy", "not a multiple of 32", "faults.cpp:"}},
+    {kOversized, 507015, {"DataCopy", "12 bytes are not a multiple of 32", "faults.cpp:"}},
+    {kOverrun, 507015, {"Add: UB+", "leaves UB of 196608 bytes by", "faults.cpp:"}},
+    {kTrap, 507015, {"trap", "block", "faults.cpp:"}},
+    {kDivide, 507015, {"division", "core", "faults.cpp:"}},
+    {kNoSignal, 507014, {"WaitFlag from MTE2 to V, event 3", "nobody has set it", "faults.cpp:"}},
+    {kNoBuffer, 507014, {"AllocTensor", "all 1 buffers", "faults.cpp:"}},
+    {kEmpty, 507014, {"DeQue", "VECIN is empty", "faults.cpp:"}},
+    {kTooMuch, 507015, {"InitBuffer", "are left of UB", "faults.cpp:"}},
+    {kDeadlock, 507014, {"waits for another core's flag", "block", "faults.cpp:"}},
+    {kForever, 507014, {"ran past its time limit", "block", "faults.cpp:"}},
+    {kStack, 507015, {"stack", "full", "faults.cpp:"}},
+    {kAssert, 507015, {"assertion failed", "zero == 1", "faults.cpp:"}},
+};
+
+static void expect(const Case &c, int32_t *data, aclrtStream stream)
+{
+    misbehave<<<4, nullptr, stream>>>(c.wrong, data, 0);
+    const int code = aclrtSynchronizeStream(stream);
+    const char *text = aclGetRecentErrMsg();
+    bool good = code == c.code && text != nullptr;
+    for (const char *word : c.says) {
+        good = good && strstr(text, word) != nullptr;
+    }
+    if (!good) {
+        printf("case %d: code %d, wanted %d: %s\n", c.wrong, code, c.code, text ? text : "(nothing)");
+        exit(1);
+    }
+    CHECK(strstr(text, "kernel misbehave") != nullptr);
+    OK(aclrtStreamAbort(stream));
+}
+
+static uint64_t resident()
+{
+    uint64_t pages = 0, all = 0;
+    FILE *f = fopen("/proc/self/statm", "r");
+    CHECK(fscanf(f, "%lu %lu", &all, &pages) == 2);
+    fclose(f);
+    return pages * 4096;
+}
+
+int main(int argc, char **argv)
+{
+    const int storm = argc > 2 ? atoi(argv[2]) : 200;
+    OK(aclInit(nullptr));
+    OK(aclrtSetDevice(0));
+    OK(aclrtSetOpExecuteTimeOutWithMs(200));
+    aclrtStream stream, other;
+    OK(aclrtCreateStream(&stream));
+    OK(aclrtCreateStream(&other));
+    int32_t *data, *theirs;
+    OK(aclrtMalloc((void **)&data, 4096, ACL_MEM_MALLOC_HUGE_FIRST));
+    OK(aclrtMalloc((void **)&theirs, 4096, ACL_MEM_MALLOC_HUGE_FIRST));
+    OK(aclrtMemset(data, 4096, 0, 4096));
+    OK(aclrtMemset(theirs, 4096, 0, 4096));
+
+    /* Each alone; the stream goes on afterwards. */
+    for (const Case &c : kCases) {
+        expect(c, data, stream);
+        misbehave<<<1, nullptr, stream>>>(kNothing, data, 0);
+        OK(aclrtSynchronizeStream(stream));
+    }
+
+    /* While one stream's kernel does not end, another's do. */
+    misbehave<<<4, nullptr, stream>>>(kForever, data, 0);
+    for (int i = 0; i < 50; ++i) {
+        misbehave<<<4, nullptr, other>>>(kNothing, theirs, 0);
+    }
+    OK(aclrtSynchronizeStream(other));
+    CHECK(aclrtSynchronizeStream(stream) == 507014);
+    OK(aclrtStreamAbort(stream));
+    int32_t counts[4];
+    OK(aclrtMemcpy(counts, 16, theirs, 16, ACL_MEMCPY_DEVICE_TO_HOST));
+    CHECK(counts[0] == 50 && counts[3] == 50);
+
+    /* A storm of them leaves nothing behind. */
+    uint32_t seed = 12345;
+    uint64_t before = 0;
+    for (int i = 0; i < storm; ++i) {
+        if (i == storm / 4) {
+            before = resident();
+        }
+        seed = seed * 1664525u + 1013904223u;
+        const Case &c = kCases[(seed >> 16) % (sizeof(kCases) / sizeof(kCases[0]))];
+        /* Those that are waited for would take the time limit each. */
+        if (c.wrong != kForever) {
+            expect(c, data, stream);
+        }
+    }
+    const uint64_t after = resident();
+    CHECK(after < before + (4 << 20));
+    misbehave<<<4, nullptr, stream>>>(kNothing, data, 0);
+    OK(aclrtSynchronizeStream(stream));
+    OK(aclrtResetDeviceForce(0));
+    OK(aclFinalize());
+    return 0;
+}
