@@ -14,6 +14,11 @@ aclnnStatus aclnnEqScalarGetWorkspaceSize(const aclTensor *self, const aclScalar
 	aclOpExecutor **executor);
 aclnnStatus aclnnEqScalar(void *workspace, uint64_t workspaceSize, aclOpExecutor *executor, aclrtStream stream);
 
+/* self = whether self == a scalar, as 0 and 1. */
+aclnnStatus aclnnInplaceEqScalarGetWorkspaceSize(aclTensor *selfRef, const aclScalar *other, uint64_t *workspaceSize,
+	aclOpExecutor **executor);
+aclnnStatus aclnnInplaceEqScalar(void *workspace, uint64_t workspaceSize, aclOpExecutor *executor, aclrtStream stream);
+
 #ifdef __cplusplus
 }
 #endif

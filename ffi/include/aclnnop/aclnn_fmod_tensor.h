@@ -14,6 +14,11 @@ aclnnStatus aclnnFmodTensorGetWorkspaceSize(const aclTensor *self, const aclTens
 	aclOpExecutor **executor);
 aclnnStatus aclnnFmodTensor(void *workspace, uint64_t workspaceSize, aclOpExecutor *executor, aclrtStream stream);
 
+/* self = remainder by other, with the sign of self. */
+aclnnStatus aclnnInplaceFmodTensorGetWorkspaceSize(aclTensor *selfRef, const aclTensor *other, uint64_t *workspaceSize,
+	aclOpExecutor **executor);
+aclnnStatus aclnnInplaceFmodTensor(void *workspace, uint64_t workspaceSize, aclOpExecutor *executor, aclrtStream stream);
+
 #ifdef __cplusplus
 }
 #endif

@@ -14,6 +14,11 @@ aclnnStatus aclnnGeScalarGetWorkspaceSize(const aclTensor *self, const aclScalar
 	aclOpExecutor **executor);
 aclnnStatus aclnnGeScalar(void *workspace, uint64_t workspaceSize, aclOpExecutor *executor, aclrtStream stream);
 
+/* self = whether self >= a scalar, as 0 and 1. */
+aclnnStatus aclnnInplaceGeScalarGetWorkspaceSize(aclTensor *selfRef, const aclScalar *other, uint64_t *workspaceSize,
+	aclOpExecutor **executor);
+aclnnStatus aclnnInplaceGeScalar(void *workspace, uint64_t workspaceSize, aclOpExecutor *executor, aclrtStream stream);
+
 #ifdef __cplusplus
 }
 #endif

@@ -14,6 +14,11 @@ aclnnStatus aclnnGtTensorGetWorkspaceSize(const aclTensor *self, const aclTensor
 	aclOpExecutor **executor);
 aclnnStatus aclnnGtTensor(void *workspace, uint64_t workspaceSize, aclOpExecutor *executor, aclrtStream stream);
 
+/* self = whether self > other, as 0 and 1. */
+aclnnStatus aclnnInplaceGtTensorGetWorkspaceSize(aclTensor *selfRef, const aclTensor *other, uint64_t *workspaceSize,
+	aclOpExecutor **executor);
+aclnnStatus aclnnInplaceGtTensor(void *workspace, uint64_t workspaceSize, aclOpExecutor *executor, aclrtStream stream);
+
 #ifdef __cplusplus
 }
 #endif

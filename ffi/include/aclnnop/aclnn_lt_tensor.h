@@ -14,6 +14,11 @@ aclnnStatus aclnnLtTensorGetWorkspaceSize(const aclTensor *self, const aclTensor
 	aclOpExecutor **executor);
 aclnnStatus aclnnLtTensor(void *workspace, uint64_t workspaceSize, aclOpExecutor *executor, aclrtStream stream);
 
+/* self = whether self < other, as 0 and 1. */
+aclnnStatus aclnnInplaceLtTensorGetWorkspaceSize(aclTensor *selfRef, const aclTensor *other, uint64_t *workspaceSize,
+	aclOpExecutor **executor);
+aclnnStatus aclnnInplaceLtTensor(void *workspace, uint64_t workspaceSize, aclOpExecutor *executor, aclrtStream stream);
+
 #ifdef __cplusplus
 }
 #endif

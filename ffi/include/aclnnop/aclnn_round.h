@@ -14,6 +14,11 @@ aclnnStatus aclnnRoundGetWorkspaceSize(const aclTensor *self, aclTensor *out, ui
 	aclOpExecutor **executor);
 aclnnStatus aclnnRound(void *workspace, uint64_t workspaceSize, aclOpExecutor *executor, aclrtStream stream);
 
+/* self = nearest integer, ties to even. */
+aclnnStatus aclnnInplaceRoundGetWorkspaceSize(aclTensor *selfRef, uint64_t *workspaceSize,
+	aclOpExecutor **executor);
+aclnnStatus aclnnInplaceRound(void *workspace, uint64_t workspaceSize, aclOpExecutor *executor, aclrtStream stream);
+
 #ifdef __cplusplus
 }
 #endif

@@ -75,6 +75,10 @@ kinds! {
     };
     /// Tensors that are written.
     OutTensors *mut c_void => Vec<View>, "aclTensorList *", |arg, x| Tensors::get(arg, x);
+    /// Tensors that are read, or null.
+    OptTensors *const c_void => Option<Vec<View>>, "const aclTensorList *", |arg, x| {
+        if x.is_null() { Ok(None) } else { Tensors::get(arg, x).map(Some) }
+    };
     /// Text, or null.
     Text *const c_char => String, "char *", |_arg, x| {
         if x.is_null() {

@@ -60,6 +60,9 @@ pub fn keep_form(a: &View, gone: &[bool], keep: bool, out: &View) -> Result<View
         return Ok(out.clone());
     }
     let left: Vec<_> = a.dims.iter().zip(gone).filter(|(_, g)| !**g).map(|(&d, _)| d).collect();
+    // One number may also come as a vector of one.
+    let one = View { dims: vec![], strides: vec![], ..out.clone() };
+    let out = if left.is_empty() && out.dims == [1] { &one } else { out };
     check_shape(out, &left)?;
     let back: Vec<_> = gone.iter().enumerate().filter(|(_, g)| **g).map(|(i, _)| i).collect();
     Ok(out.unsqueeze(&back))

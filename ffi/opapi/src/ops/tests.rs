@@ -185,6 +185,8 @@ fn reductions_and_their_shapes() {
     assert_eq!(o, [3., 5., 7.]);
     assert_eq!(op!(aclnnMean, ta, ints(&[]), false, 0, floats(&mut one, &[])), 0);
     assert_eq!(one, [2.5]);
+    assert_eq!(op!(aclnnReduceSum, ta, ints(&[]), false, 0, floats(&mut one, &[1])), 0);
+    assert_eq!(one, [15.]);
     assert_eq!(op!(aclnnArgMax, ta, -1, false, tensor_of(&mut index, 9, &[2], None, 0)), 0);
     assert_eq!(index, [2, 2]);
     assert_eq!(op!(aclnnReduceSum, ta, ints(&[0, -2]), false, 0, floats(&mut o, &[3])), 161_002);

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
+/* Generated from ffi/opapi/src/ops; see the test headers_are_current. */
+#ifndef VINCI_ACLNN_FOREACH_EXPM1_H
+#define VINCI_ACLNN_FOREACH_EXPM1_H
+
+#include "aclnn/aclnn_base.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* out = e to the power of x, less 1, for each. */
+aclnnStatus aclnnForeachExpm1GetWorkspaceSize(const aclTensorList *x, aclTensorList *out, uint64_t *workspaceSize,
+	aclOpExecutor **executor);
+aclnnStatus aclnnForeachExpm1(void *workspace, uint64_t workspaceSize, aclOpExecutor *executor, aclrtStream stream);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
