@@ -176,9 +176,9 @@ impl Machine<'_> {
         if let Some(device) = device {
             let socket = device.socket.display();
             // Behind a port, as a card would be: errors are reported through it.
-            c.args(["-device", "pcie-root-port,id=port,chassis=1,slot=1"]);
+            c.args(["-device", "pcie-root-port,id=slot1,chassis=1,slot=1"]);
             c.arg("-device").arg(format!(
-                r#"{{"driver":"vfio-user-pci","bus":"port","rombar":0,"socket":{{"type":"unix","path":"{socket}"}}}}"#
+                r#"{{"driver":"vfio-user-pci","bus":"slot1","rombar":0,"socket":{{"type":"unix","path":"{socket}"}}}}"#
             ));
         }
         c
