@@ -64,6 +64,7 @@ static SLEEP: bindings::dev_pm_ops = bindings::dev_pm_ops {
 
 static ERRORS: bindings::pci_error_handlers = bindings::pci_error_handlers {
     error_detected: Some(error_detected),
+    mmio_enabled: Some(mmio_enabled),
     slot_reset: Some(slot_reset),
     resume: Some(error_resume),
     reset_prepare: Some(reset_prepare),
@@ -161,7 +162,7 @@ unsafe extern "C" fn reset_prepare(pdev: *mut bindings::pci_dev) {
     // SAFETY: a callback.
     let _ = unsafe {
         with(dev_of(pdev), c"reset prepare", |driver| {
-            driver.suspend();
+            driver.halt();
             Ok(())
         })
     };
@@ -183,14 +184,31 @@ unsafe extern "C" fn error_detected(
     // SAFETY: a callback.
     let stopped = unsafe {
         with(dev_of(pdev), c"bus error", |driver| {
-            driver.suspend();
+            driver.halt();
             Ok(())
         })
     };
-    if state == bindings::pci_channel_io_perm_failure || stopped.is_err() {
-        bindings::pci_ers_result_PCI_ERS_RESULT_DISCONNECT
-    } else {
-        bindings::pci_ers_result_PCI_ERS_RESULT_NEED_RESET
+    match state {
+        _ if stopped.is_err() => bindings::pci_ers_result_PCI_ERS_RESULT_DISCONNECT,
+        // The registers are in reach: a reset of the function is enough.
+        bindings::pci_channel_io_normal => bindings::pci_ers_result_PCI_ERS_RESULT_CAN_RECOVER,
+        bindings::pci_channel_io_frozen => bindings::pci_ers_result_PCI_ERS_RESULT_NEED_RESET,
+        _ => bindings::pci_ers_result_PCI_ERS_RESULT_DISCONNECT,
+    }
+}
+
+/// # Safety
+/// Called by the PCI core for a device of this driver.
+unsafe extern "C" fn mmio_enabled(pdev: *mut bindings::pci_dev) -> bindings::pci_ers_result_t {
+    // SAFETY: a callback.
+    let answers = unsafe {
+        with(dev_of(pdev), c"bus error, registers", |driver| {
+            driver.answers()
+        })
+    };
+    match answers {
+        Ok(()) => bindings::pci_ers_result_PCI_ERS_RESULT_RECOVERED,
+        Err(_) => bindings::pci_ers_result_PCI_ERS_RESULT_NEED_RESET,
     }
 }
 
@@ -212,5 +230,9 @@ unsafe extern "C" fn slot_reset(pdev: *mut bindings::pci_dev) -> bindings::pci_e
 /// Called by the PCI core for a device of this driver.
 unsafe extern "C" fn error_resume(pdev: *mut bindings::pci_dev) {
     // SAFETY: a callback.
-    let _ = unsafe { with(dev_of(pdev), c"bus error over", |driver| driver.recover()) };
+    let _ = unsafe {
+        with(dev_of(pdev), c"bus error over", |driver| {
+            driver.reset_function()
+        })
+    };
 }

@@ -34,9 +34,9 @@ static bool inject(uint32_t uncorrectable, uint32_t correctable)
 	return done;
 }
 
-static void recovers(struct session *s, uint32_t error)
+/* Nobody sleeps on while it is not decided how the error ends. */
+static void happens(struct session *s, uint32_t error)
 {
-	struct drm_vinci_event_read read = { .timeout_ns = 20 * SECOND };
 	uint64_t n = submit(&s->q, event_wait(s->host_va, ~0ull >> 1));
 	pid_t waiter = SPAWN(EXPECT(wait_for(&s->q, n, -1), -ENODEV));
 
@@ -45,11 +45,21 @@ static void recovers(struct session *s, uint32_t error)
 		kill(waiter, SIGKILL);
 		skip("the function's port reports no errors");
 	}
-	OK(request(s->fd, DRM_IOCTL_VINCI_EVENT_READ, &read));
-	CHECK(read.event.type == DRM_VINCI_EVENT_RESET && read.event.queue_id == ~0u);
 	join(waiter, 20);
-	/* The core may still be telling others. */
-	pause_ms(500);
+}
+
+static int hears_of_reset(struct session *s, int seconds)
+{
+	struct drm_vinci_event_read read = { .timeout_ns = seconds * SECOND };
+	int ret = request(s->fd, DRM_IOCTL_VINCI_EVENT_READ, &read);
+
+	if (!ret)
+		CHECK(read.event.type == DRM_VINCI_EVENT_RESET && read.event.queue_id == ~0u);
+	return ret;
+}
+
+static void works_again(struct session *s)
+{
 	OK(queue_destroy(&s->q));
 	s->q = queue_create(s->fd, s->vm, 0);
 	session_works(s, 0x29);
@@ -58,13 +68,35 @@ static void recovers(struct session *s, uint32_t error)
 int main(void)
 {
 	struct session s = session_open();
-	struct drm_vinci_event_read read = { .timeout_ns = SECOND };
+	struct drm_vinci_vm_create create = {};
 
 	session_works(&s, 0x28);
 	inject(0, CORRECTABLE);
-	EXPECT(request(s.fd, DRM_IOCTL_VINCI_EVENT_READ, &read), -ETIME);
+	EXPECT(hears_of_reset(&s, 1), -ETIME);
 	session_works(&s, 0x27);
-	recovers(&s, UNCORRECTABLE_NON_FATAL);
-	recovers(&s, UNCORRECTABLE_FATAL);
+
+	happens(&s, UNCORRECTABLE_NON_FATAL);
+	OK(hears_of_reset(&s, 20));
+	works_again(&s);
+
+	/* The core resets the link. Where the port's does not come up again, it gives up: the function is dead until it
+	 * is found anew.
+	 */
+	happens(&s, UNCORRECTABLE_FATAL);
+	if (hears_of_reset(&s, 10)) {
+		char remove[320];
+
+		printf("the port did not bring its link back\n");
+		CHECK(request(s.fd, DRM_IOCTL_VINCI_VM_CREATE, &create) < 0);
+		snprintf(remove, sizeof(remove), "%s", function_file("remove"));
+		write_file(remove, "1");
+		EXPECT(request(s.fd, DRM_IOCTL_VINCI_VM_CREATE, &create), -ENODEV);
+		write_file("/sys/bus/pci/rescan", "1");
+		UNTIL(20, node_path());
+		s = session_open();
+		session_works(&s, 0x2a);
+		return 0;
+	}
+	works_again(&s);
 	return 0;
 }

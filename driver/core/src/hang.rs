@@ -108,6 +108,6 @@ impl<P: Platform> Driver<P> {
                 }
             }
         }
-        self.reset(&drm_vinci_reset { scope: DRM_VINCI_RESET_FUNCTION, die: 0 }).map(|()| Cure::Function)
+        self.reset_function().map(|()| Cure::Function)
     }
 }

@@ -3,11 +3,11 @@
 use core::sync::atomic::Ordering;
 
 use vinci_hw::admin::{Command, QueueSetup};
-use vinci_hw::regs::Reg;
+use vinci_hw::regs::{IDENT_MAGIC, Reg};
 use vinci_hw::uapi::*;
 
 use crate::driver::Driver;
-use crate::errno::Result;
+use crate::errno::{Errno, Result};
 use crate::platform::{DmaMemory, Platform};
 
 impl<P: Platform> Driver<P> {
@@ -21,6 +21,26 @@ impl<P: Platform> Driver<P> {
         }
         self.platform.write(Reg::Control, 0);
         self.admin.give_up();
+    }
+
+    /// Stops the device before somebody else resets it: queues are lost at once, whether it comes back or not. Then
+    /// [`Driver::recover`], or a reset of the function.
+    pub fn halt(&mut self) {
+        self.suspend();
+        self.lose_queues(|q| {
+            q.gone = true;
+            true
+        });
+    }
+
+    /// `Errno::NoDev` if the device's registers are out of reach.
+    pub fn answers(&self) -> Result<()> {
+        if self.platform.read(Reg::Ident) == IDENT_MAGIC { Ok(()) } else { Err(Errno::NoDev) }
+    }
+
+    /// A reset of the function, as `DRM_IOCTL_VINCI_RESET` does it.
+    pub fn reset_function(&mut self) -> Result<()> {
+        self.reset(&drm_vinci_reset { scope: DRM_VINCI_RESET_FUNCTION, die: 0 })
     }
 
     /// After [`Driver::suspend`]: the device is told again what it forgot, and running queues go on with their next

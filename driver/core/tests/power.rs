@@ -119,6 +119,23 @@ fn files_closed_while_the_device_sleeps_leave_nothing() {
 }
 
 #[test]
+fn queues_are_lost_before_somebody_else_resets_the_device() {
+    let mut s = Session::new();
+    s.d.halt();
+    assert_eq!(s.wait(s.queues[0], 1), Err(Errno::NoDev), "whether it comes back or not");
+    assert_eq!(s.events(), []);
+    assert_eq!(vm_create(&mut s.d, s.file), Err(Errno::Io));
+    s.d.reset_function().unwrap();
+    assert_eq!(s.events(), [DRM_VINCI_EVENT_RESET]);
+    vm_create(&mut s.d, s.file).unwrap();
+    s.d.halt();
+    s.d.recover().unwrap();
+    assert_eq!(s.events(), [DRM_VINCI_EVENT_RESET]);
+    s.d.close(s.file);
+    s.rig.assert_clean();
+}
+
+#[test]
 fn a_host_call_made_again_after_a_sleep_is_heard_once() {
     let mut s = Session::new();
     let queue_id = s.queues[0];
