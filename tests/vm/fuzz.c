@@ -175,6 +175,13 @@ static void learn(struct worker *w, unsigned long number, const void *payload)
 	}
 }
 
+/* Calls in all, and requests that were granted. */
+struct counters {
+	uint64_t calls, granted;
+};
+
+static struct counters *counters;
+
 static unsigned weights;
 
 static const struct description *pick(void)
@@ -205,7 +212,10 @@ static void call(struct worker *w)
 	/* A size or direction that is not the request's. */
 	if (below(200) == 0)
 		number ^= 1ul << (16 + below(14));
-	if (ioctl(w->fd, number, payload) == 0 && number == d->number)
+	if (ioctl(w->fd, number, payload) < 0)
+		return;
+	__atomic_fetch_add(&counters->granted, 1, __ATOMIC_RELAXED);
+	if (number == d->number)
 		learn(w, number, payload);
 }
 
@@ -258,6 +268,29 @@ static void check_pattern(struct worker *w)
 			     (unsigned long long)(w->pattern + i));
 }
 
+/* Something of each kind to begin with. */
+static void prime(struct worker *w)
+{
+	struct drm_vinci_vm_create vm = {};
+	struct drm_vinci_bo_create bo = { .size = 16 * PAGE };
+	struct drm_vinci_queue_create q = { .entries = 64 };
+
+	for (int i = 0; i < 2; i++) {
+		if (!request(w->fd, DRM_IOCTL_VINCI_VM_CREATE, &vm))
+			for (int j = 0; j < POOL / 2; j++)
+				learn(w, DRM_IOCTL_VINCI_VM_CREATE, &vm);
+		for (bo.placement = 0; bo.placement < 2; bo.placement++)
+			if (!request(w->fd, DRM_IOCTL_VINCI_BO_CREATE, &bo))
+				for (int j = 0; j < POOL / 4; j++)
+					learn(w, DRM_IOCTL_VINCI_BO_CREATE, &bo);
+		q.vm_id = vm.vm_id;
+		q.die = i;
+		if (!request(w->fd, DRM_IOCTL_VINCI_QUEUE_CREATE, &q))
+			for (int j = 0; j < POOL / 4; j++)
+				learn(w, DRM_IOCTL_VINCI_QUEUE_CREATE, &q);
+	}
+}
+
 static void start(struct worker *w)
 {
 	/* Closed by nobody: a file of its own. */
@@ -273,14 +306,15 @@ static void start(struct worker *w)
 	w->hbm = map(safe, hbm.mmap_offset, PAGE);
 	for (size_t i = 0; i < PAGE / 8; i++)
 		w->host[i] = w->hbm[i] = w->pattern + i;
+	prime(w);
 }
 
-static void __attribute__((noreturn)) work(volatile uint64_t *calls, uint64_t limit)
+static void __attribute__((noreturn)) work(uint64_t limit)
 {
 	static struct worker w;
 
 	start(&w);
-	while (__atomic_fetch_add(calls, 1, __ATOMIC_RELAXED) < limit) {
+	while (__atomic_fetch_add(&counters->calls, 1, __ATOMIC_RELAXED) < limit) {
 		unsigned what = below(100);
 
 		if (what < 80)
@@ -300,11 +334,15 @@ static void __attribute__((noreturn)) work(volatile uint64_t *calls, uint64_t li
 	exit(0);
 }
 
+static uint64_t calls(void)
+{
+	return __atomic_load_n(&counters->calls, __ATOMIC_RELAXED);
+}
+
 int main(int argc, char **argv)
 {
 	uint64_t limit = argc > 1 ? strtoull(argv[1], NULL, 0) : 100000;
 	int processes = argc > 3 ? atoi(argv[3]) : 4, kills = 0, fails = 0;
-	volatile uint64_t *calls = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	pid_t pids[64] = {};
 	int64_t begin = now_ns(), said = begin;
 	struct session s;
@@ -313,8 +351,9 @@ int main(int argc, char **argv)
 	printf("seed %llu, %d processes\n", (unsigned long long)(argc > 2 ? strtoull(argv[2], NULL, 0) : 0), processes);
 	for (size_t i = 0; i < DESCRIPTIONS; i++)
 		weights += descriptions[i].weight;
-	CHECK(calls != MAP_FAILED && processes > 0 && processes <= 64);
-	while (*calls < limit && !fails) {
+	counters = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	CHECK(counters != MAP_FAILED && processes > 0 && processes <= 64);
+	while (calls() < limit && !fails) {
 		for (int i = 0; i < processes; i++) {
 			int status;
 
@@ -322,9 +361,9 @@ int main(int argc, char **argv)
 				pids[i] = 0;
 				fails += WIFEXITED(status) ? WEXITSTATUS(status) != 0 : WTERMSIG(status) != SIGKILL;
 			}
-			if (!pids[i] && *calls < limit) {
+			if (!pids[i] && calls() < limit) {
 				any();
-				pids[i] = SPAWN(seed += i; work(calls, limit));
+				pids[i] = SPAWN(seed += i; work(limit));
 			}
 		}
 		pause_ms(50);
@@ -336,18 +375,24 @@ int main(int argc, char **argv)
 		}
 		if (now_ns() - said > 10 * SECOND) {
 			said = now_ns();
-			printf("%llu calls, %d kills, %.0f calls/s\n", (unsigned long long)*calls, kills,
-			       *calls * 1e9 / (said - begin));
+			printf("%llu calls, %d kills, %.0f calls/s\n", (unsigned long long)calls(), kills,
+			       calls() * 1e9 / (said - begin));
 			fflush(stdout);
 		}
 	}
+	/* Some sleep for as long as it takes. Whoever is killed must go. */
+	pause_ms(2000);
 	for (int i = 0; i < processes; i++) {
 		int status = 0;
 
-		if (pids[i] && waitpid(pids[i], &status, 0) == pids[i])
-			fails += WIFEXITED(status) ? WEXITSTATUS(status) != 0 : WTERMSIG(status) != SIGKILL;
+		if (!pids[i])
+			continue;
+		kill(pids[i], SIGKILL);
+		UNTIL(90, waitpid(pids[i], &status, WNOHANG) == pids[i]);
+		fails += WIFEXITED(status) ? WEXITSTATUS(status) != 0 : WTERMSIG(status) != SIGKILL;
 	}
-	printf("%llu calls, %d kills in %.1f s\n", (unsigned long long)*calls, kills, (now_ns() - begin) / 1e9);
+	printf("%llu calls, %llu requests granted, %d kills in %.1f s\n", (unsigned long long)calls(),
+	       (unsigned long long)counters->granted, kills, (now_ns() - begin) / 1e9);
 	if (fails)
 		FAIL("%d processes failed", fails);
 	/* Whatever happened, the next one can work. */

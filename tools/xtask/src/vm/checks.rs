@@ -31,7 +31,7 @@ perl /b/linux/scripts/checkpatch.pl --root=/b/linux --no-tree --strict --show-ty
     drivers/accel/vinci/Kbuild drivers/accel/vinci/Kconfig include/uapi/drm/vinci_accel.h"#;
 
 const CLIPPY: &str = r#"@MAKE@ -s CLIPPY=1 M=$sources MO=$scratch modules 2>&1 | tee $scratch/said
-! grep -q -e '^warning' -e '^error' $scratch/said
+if grep -q -e '^warning' -e '^error' $scratch/said; then exit 1; fi
 test -f $scratch/vinci.ko"#;
 
 const SPARSE: &str = r#"@MAKE@ -s C=1 M=$sources MO=$scratch modules > $scratch/said 2>&1
@@ -40,7 +40,7 @@ if grep 'sparse is not available or not up to date' $scratch/said; then
     echo "Debian's sparse is too old for this kernel: the C files were not checked with it"
     exit 77
 fi
-! grep -e ': warning: ' -e ': error: ' $scratch/said"#;
+if grep -e ': warning: ' -e ': error: ' $scratch/said; then exit 1; fi"#;
 
 /// As usr/include/Makefile of the kernel does it.
 const HEADER: &str = r#"@MAKE@ -s scripts_unifdef
