@@ -321,10 +321,10 @@ fn load(from: NonNull<u8>, to: &mut [u8]) {
     // SAFETY: `from` leads to shared memory of that length, which is accessed with atomics or volatile only.
     unsafe {
         match to.len() {
-            4 if p.addr() % 4 == 0 => {
+            4 if p.addr().is_multiple_of(4) => {
                 to.copy_from_slice(&AtomicU32::from_ptr(p.cast()).load(Ordering::Acquire).to_le_bytes());
             }
-            8 if p.addr() % 8 == 0 => {
+            8 if p.addr().is_multiple_of(8) => {
                 to.copy_from_slice(&AtomicU64::from_ptr(p.cast()).load(Ordering::Acquire).to_le_bytes());
             }
             _ => to.iter_mut().enumerate().for_each(|(i, b)| *b = p.add(i).read_volatile()),

@@ -55,6 +55,12 @@ pub fn count(index: u32) -> u32 {
     }
 }
 
+impl Default for Interrupts {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Interrupts {
     /// None goes anywhere.
     pub fn new() -> Self {

@@ -265,8 +265,8 @@ impl GuestMemory {
         Some(unsafe { self.reservation.add(address as usize) })
     }
 
-    /// Windows.
-    pub fn len(&self) -> usize {
+    /// How many windows there are.
+    pub fn count(&self) -> usize {
         self.windows.read().mapped.len()
     }
 
@@ -352,7 +352,7 @@ mod tests {
         assert_eq!(unsafe { p.read_volatile() }, 4, "nothing was stored, and it is there again");
         m.unmap_all().unwrap();
         m.forget_retired();
-        assert!(m.len() == 0 && m.windows.read().retired.is_empty());
+        assert!(m.count() == 0 && m.windows.read().retired.is_empty());
     }
 
     #[test]

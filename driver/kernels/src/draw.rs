@@ -98,7 +98,11 @@ pub fn multinomial(ctx: &Ctx<'_>, args: &ArgsView<'_>) -> Result<(), KernelFault
         source.read(row * categories, &mut w);
         let total: f64 = w.iter().sum();
         let positive = w.iter().filter(|w| **w > 0.0).count();
-        if !total.is_finite() || w.iter().any(|w| !(*w >= 0.0)) || positive == 0 || (!again && positive < n) {
+        if !total.is_finite()
+            || w.iter().any(|w| w.is_nan() || *w < 0.0)
+            || positive == 0
+            || (!again && positive < n)
+        {
             wrong.store(row as i64, std::sync::atomic::Ordering::Relaxed);
             return;
         }

@@ -248,7 +248,7 @@ pub fn cholesky(ctx: &Ctx<'_>, args: &ArgsView<'_>) -> Result<(), KernelFault> {
                 let sum: f64 = (0..j).map(|k| l.get(i, k) * l.get(j, k)).sum();
                 let v = if upper { m.get(j, i) } else { m.get(i, j) } - sum;
                 if i == j {
-                    if !(v > 0.0) {
+                    if v.is_nan() || v <= 0.0 {
                         wrong.store(j as i64 + 1, std::sync::atomic::Ordering::Relaxed);
                     }
                     *l.at(j, j) = v.sqrt();

@@ -85,13 +85,13 @@ entry! {
 
     fn HcclBarrier(comm: Handle, _stream: Handle) { check(comm).map(drop) }
 
-    fn HcclAlltoAll(from: Address, count: u64, kind: i32, to: Address, _count: u64, _kind: i32, comm: Handle, stream: Handle) {
+    fn HcclAlltoAll(from: Address, count: u64, kind: i32, to: Address, _received: u64, _as: i32, comm: Handle, stream: Handle) {
         copy(from, to, count, kind, comm, stream)
     }
 
     fn HcclAlltoAllV(
-        from: Address, counts: In<u64>, starts: In<u64>, kind: i32, to: Address, _counts: In<u64>,
-        to_starts: In<u64>, _kind: i32, comm: Handle, stream: Handle,
+        from: Address, counts: In<u64>, starts: In<u64>, kind: i32, to: Address, _received: In<u64>,
+        to_starts: In<u64>, _as: i32, comm: Handle, stream: Handle,
     ) {
         let at = |starts: In<u64>, name: &str| Ok::<_, Failure>(starts.need(name)? as usize * size(kind)?);
         let (from_at, to_at) = (at(starts, "sdispls")?, at(to_starts, "rdispls")?);

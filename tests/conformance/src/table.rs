@@ -49,6 +49,16 @@ impl Verdict {
 }
 
 impl Line {
+    /// A line for what runs in the embedded home only.
+    pub fn once(
+        name: impl Into<String>,
+        verdict: Verdict,
+        detail: impl Into<String>,
+        time: Duration,
+    ) -> Self {
+        Self { name: name.into(), cells: vec![Cell { verdict, time, detail: detail.into() }] }
+    }
+
     /// A line for what does not depend on the home.
     pub fn alone(name: impl Into<String>, failure: Option<String>, detail: impl Into<String>) -> Self {
         let cell = Cell {

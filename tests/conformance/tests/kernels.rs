@@ -6,7 +6,7 @@ use std::process::{self, Command};
 use std::time::Duration;
 use std::{env, fs};
 
-use conformance::{Row, Workspace, compile, report, run, sanitized};
+use conformance::{Line, Verdict, Workspace, compile, report, run, sanitized};
 
 /// Programs of ours; each gets its own kernels as a code object, too.
 const PROGRAMS: &[(&str, &[&str])] = &[("add", &[]), ("faults", &["1000"]), ("escape", &[])];
@@ -72,7 +72,7 @@ const MISSING: &[(&str, &str)] = &[
 fn main() {
     let all = PROGRAMS.iter().map(|p| p.0).chain(SAMPLES.iter().map(|s| s.folder));
     let skip_all =
-        |why: &str| report("kernels", &all.clone().map(|name| skipped(name, why)).collect::<Vec<_>>());
+        |why: &str| report("kernels", &[""], &all.clone().map(|name| skipped(name, why)).collect::<Vec<_>>());
     if sanitized() {
         skip_all("skipped: kernels run in a process without AddressSanitizer");
         return;
@@ -82,7 +82,7 @@ fn main() {
         return;
     }
     let workspace = Workspace::build(&["vinci-ascendcl", "vinci-acl-rt", "opapi", "nnopbase", "vinci-tools"]);
-    let mut rows: Vec<Row> = PROGRAMS.iter().map(|(name, args)| program(&workspace, name, args)).collect();
+    let mut rows: Vec<Line> = PROGRAMS.iter().map(|(name, args)| program(&workspace, name, args)).collect();
     match env::var_os("VINCI_CANN_SAMPLES").map(PathBuf::from) {
         None => rows.extend(SAMPLES.iter().map(|s| skipped(s.folder, "skipped: set VINCI_CANN_SAMPLES"))),
         Some(root) => {
@@ -93,7 +93,7 @@ fn main() {
             );
         }
     }
-    if !report("kernels", &rows) {
+    if !report("kernels", &[""], &rows) {
         process::exit(1);
     }
 }
@@ -103,8 +103,8 @@ fn has_clang() -> bool {
     (16..=30).any(|version| works(&format!("clang-{version}")))
 }
 
-fn skipped(name: &str, why: &str) -> Row {
-    Row { name: name.to_owned(), verdict: "skip", detail: why.to_owned(), time: Duration::ZERO }
+fn skipped(name: &str, why: &str) -> Line {
+    Line::once(name, Verdict::Skip, why, Duration::ZERO)
 }
 
 /// `vinci cc` of this build.
@@ -115,8 +115,8 @@ fn vinci_cc(workspace: &Workspace) -> Command {
 }
 
 /// Builds and runs a program of ours.
-fn program(workspace: &Workspace, name: &str, args: &[&str]) -> Row {
-    let fail = |detail: String| Row { name: name.to_owned(), verdict: "FAIL", detail, time: Duration::ZERO };
+fn program(workspace: &Workspace, name: &str, args: &[&str]) -> Line {
+    let fail = |detail: String, time| Line::once(name, Verdict::Fail, detail, time);
     let source = workspace.root.join(format!("tests/conformance/kernels/{name}.cpp"));
     let place = workspace.scratch.join("kernels");
     fs::create_dir_all(&place).expect("the target folder can be written");
@@ -131,15 +131,15 @@ fn program(workspace: &Workspace, name: &str, args: &[&str]) -> Row {
     workspace.link(&mut link, &["ascendcl"]);
     for step in [host, device, link] {
         if let Some(text) = compile(step).expect("the compiler runs") {
-            return fail(format!("does not build:\n{text}"));
+            return fail(format!("does not build:\n{text}"), Duration::ZERO);
         }
     }
     let mut command = workspace.command(&binary);
     command.current_dir(&place).arg(&code).args(args).env("VINCI_LOG", "off");
     let outcome = run(command).expect("the program runs");
     match outcome.failure {
-        None => Row { name: name.to_owned(), verdict: "pass", detail: String::new(), time: outcome.time },
-        Some(why) => Row { time: outcome.time, ..fail(format!("{why}\n{}", outcome.output)) },
+        None => Line::once(name, Verdict::Pass, "", outcome.time),
+        Some(why) => fail(format!("{why}\n{}", outcome.output), outcome.time),
     }
 }
 
@@ -156,9 +156,8 @@ fn installation(workspace: &Workspace) -> PathBuf {
 }
 
 /// Builds a sample with its own CMakeLists.txt, and runs it.
-fn attempt(workspace: &Workspace, root: &Path, sample: &Sample) -> Row {
-    let name = sample.folder.to_owned();
-    let fail = |detail: String, time| Row { name: name.clone(), verdict: "FAIL", detail, time };
+fn attempt(workspace: &Workspace, root: &Path, sample: &Sample) -> Line {
+    let fail = |detail: String, time| Line::once(sample.folder, Verdict::Fail, detail, time);
     let source = root.join(sample.folder);
     if !source.is_dir() {
         return fail(format!("{} is not there", source.display()), Duration::ZERO);
@@ -205,7 +204,7 @@ fn attempt(workspace: &Workspace, root: &Path, sample: &Sample) -> Row {
     {
         return fail("its output is not the sum of its inputs".into(), outcome.time);
     }
-    Row { name, verdict: "pass", detail: String::new(), time: outcome.time }
+    Line::once(sample.folder, Verdict::Pass, "", outcome.time)
 }
 
 /// Writes the inputs that samples of a vector addition read; the sum.

@@ -6,7 +6,7 @@ use std::process::{self, Command};
 use std::time::Duration;
 use std::{env, fs};
 
-use conformance::{Row, Workspace, report, run_within};
+use conformance::{Line, Verdict, Workspace, report, run_within};
 
 /// All of its cases on two cores, with other work beside them.
 const LIMIT: Duration = Duration::from_secs(3600);
@@ -20,7 +20,12 @@ const BACKEND: &[(&str, &str, usize, &str)] = &[
     ("GET_ROWS(type=q8_0", "vs0=1", 4, "looks for the scales of a view behind the view"),
     ("MUL_MAT_ID(type_a=q8_0", "amax=100000", 3, "computes in float16, which ends at 65504"),
     ("ROPE(type=f32,ne_a=[256,8,512,1],n_dims=256,mode=2", "", 1, "keeps a cache of sines that is too short"),
-    ("ROPE(type=f32,ne_a=[512,8,512,1],n_dims=128,mode=2", "ff=1", 1, "keeps a cache of sines that is too short"),
+    (
+        "ROPE(type=f32,ne_a=[512,8,512,1],n_dims=128,mode=2",
+        "ff=1",
+        1,
+        "keeps a cache of sines that is too short",
+    ),
 ];
 
 /// All but the joining of quantised tensors: the backend gives them types that aclnnCat refuses, and then aborts.
@@ -30,10 +35,10 @@ const ABORTS: usize = 80;
 
 fn main() {
     let name = "test-backend-ops -b CANN0";
-    let row = |verdict, detail: String, time| Row { name: name.to_owned(), verdict, detail, time };
+    let row = |verdict, detail: String, time| Line::once(name, verdict, detail, time);
     let Some(program) = env::var_os("VINCI_LLAMA_CPP").map(PathBuf::from) else {
-        let skipped = row("skip", "skipped: set VINCI_LLAMA_CPP".into(), Duration::ZERO);
-        report("llama.cpp", &[skipped]);
+        let skipped = row(Verdict::Skip, "skipped: set VINCI_LLAMA_CPP".into(), Duration::ZERO);
+        report("llama.cpp", &[""], &[skipped]);
         return;
     };
     let workspace = Workspace::build(&["vinci-ascendcl", "opapi", "nnopbase", "vinci-acl-op-compiler"]);
@@ -41,12 +46,16 @@ fn main() {
     // Its own libraries lie beside it.
     let beside = program.parent().map(|folder| folder.to_owned()).unwrap_or_default();
     let path = env::join_paths([workspace.lib.clone(), beside]).expect("folders without a colon");
-    command.env("LD_LIBRARY_PATH", path).env("VINCI_CHIP", "910b3").args(["test", "-b", "CANN0", "-p", PARAMETERS]);
+    command
+        .env("LD_LIBRARY_PATH", path)
+        .env("VINCI_CHIP", "910b3")
+        .args(["test", "-b", "CANN0", "-p", PARAMETERS]);
     let outcome = run_within(command, LIMIT).expect("VINCI_LLAMA_CPP names a program");
     let log = workspace.scratch.join("llama.log");
     fs::write(&log, &outcome.output).expect("the target folder can be written");
     let plain = without_colours(&outcome.output);
-    let known = |line: &str| BACKEND.iter().any(|(name, with, ..)| line.contains(name) && line.contains(with));
+    let known =
+        |line: &str| BACKEND.iter().any(|(name, with, ..)| line.contains(name) && line.contains(with));
     let cases = plain.lines().filter(|line| line.contains("): "));
     let failed: Vec<_> = cases.clone().filter(|line| line.ends_with("): FAIL")).map(str::trim).collect();
     let passed = cases.filter(|line| line.ends_with("): OK")).count();
@@ -62,11 +71,15 @@ fn main() {
     // It ends with an error whenever a case failed, so only a signal is one of its own.
     let died = outcome.failure.filter(|why| why.contains("signal") || why.contains("no end"));
     let verdict = match died {
-        Some(why) => row("FAIL", format!("{why}; {summary}\n{}", failed.join("\n")), outcome.time),
-        None if failed.is_empty() && passed >= expected => row("pass", summary, outcome.time),
-        None => row("FAIL", format!("{expected} should pass; {summary}\n{}", failed.join("\n")), outcome.time),
+        Some(why) => row(Verdict::Fail, format!("{why}; {summary}\n{}", failed.join("\n")), outcome.time),
+        None if failed.is_empty() && passed >= expected => row(Verdict::Pass, summary, outcome.time),
+        None => row(
+            Verdict::Fail,
+            format!("{expected} should pass; {summary}\n{}", failed.join("\n")),
+            outcome.time,
+        ),
     };
-    if !report("llama.cpp", &[verdict]) {
+    if !report("llama.cpp", &[""], &[verdict]) {
         process::exit(1);
     }
 }

@@ -189,8 +189,8 @@ fn convolution(
         let apart = p.temporary(x.dtype, &spread);
         fill(p, apart.clone(), constant(0))?;
         let mut places = apart.clone();
-        for d in 0..n {
-            places = places.narrow(2 + d, 0, x.dims[2 + d], stride[d]);
+        for (d, &step) in stride.iter().enumerate().take(n) {
+            places = places.narrow(2 + d, 0, x.dims[2 + d], step);
         }
         copy(p, &x, &places)?;
         apart

@@ -39,7 +39,7 @@ operators! {
         /// As aclnnScatter, in place.
         aclnnInplaceScatter(selfRef: Ref, dim: Int, index: Tensor, src: Tensor, reduce: Int) => |p, a: View, d, i, s, r| scatter(p, a.clone(), d, i, s, reduction(r)?, a);
         /// As aclnnScatter, with one value for every index.
-        aclnnScatterValue(self_: Tensor, dim: Int, index: Tensor, value: Scalar, reduce: Int, out: Out) => |p, a, d, i, v, r, o| scatter_value(p, a, d, i, v, r, o);
+        aclnnScatterValue(self_: Tensor, dim: Int, index: Tensor, value: Scalar, reduce: Int, out: Out) => scatter_value;
         /// As aclnnScatterValue, in place.
         aclnnInplaceScatterValue(selfRef: Ref, dim: Int, index: Tensor, value: Scalar, reduce: Int) => |p, a: View, d, i, v, r| scatter_value(p, a.clone(), d, i, v, r, a); }
     "scatter_add" { /// out = self with each element of src added at the place that index gives along dim.

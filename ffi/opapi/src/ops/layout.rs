@@ -192,7 +192,7 @@ fn roll_along(p: &mut Program, a: &View, moves: &[(usize, i64)], out: &View) -> 
 
 /// Before and after for each dimension of a shape, from an array that begins with the last one.
 fn borders(pad: &[i64], rank: usize) -> Result<Vec<(i64, i64)>> {
-    if pad.len() % 2 != 0 || pad.len() > 2 * rank {
+    if !pad.len().is_multiple_of(2) || pad.len() > 2 * rank {
         return Err(invalid!("{} numbers pad a tensor of {rank} dimensions", pad.len()));
     }
     let mut borders = vec![(0, 0); rank];

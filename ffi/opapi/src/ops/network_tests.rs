@@ -38,8 +38,8 @@ fn sigmoid(x: f64) -> f64 {
 
 /// Each with its parameters fixed.
 const ACTIVATIONS: &[Activation] = &[
-    // SAFETY: of all of these, the caller's promise.
     (
+        // SAFETY: the caller promises it.
         |x, o, w, e| unsafe { aclnnLeakyReluGetWorkspaceSize(x, scalar(0.1), o, w, e) },
         aclnnLeakyRelu,
         |x| {
@@ -47,11 +47,13 @@ const ACTIVATIONS: &[Activation] = &[
         },
     ),
     (
+        // SAFETY: the caller promises it.
         |x, o, w, e| unsafe { aclnnEluGetWorkspaceSize(x, scalar(1.5), scalar(2.0), scalar(0.5), o, w, e) },
         aclnnElu,
         |x| if x > 0.0 { 2.0 * x } else { 3.0 * (0.5 * x).exp_m1() },
     ),
     (
+        // SAFETY: the caller promises it.
         |x, o, w, e| unsafe { aclnnCeluGetWorkspaceSize(x, scalar(2.0), o, w, e) },
         aclnnCelu,
         |x| {
@@ -59,41 +61,49 @@ const ACTIVATIONS: &[Activation] = &[
         },
     ),
     (
+        // SAFETY: the caller promises it.
         |x, o, w, e| unsafe { aclnnSoftplusGetWorkspaceSize(x, scalar(2.0), scalar(6.0), o, w, e) },
         aclnnSoftplus,
         |x| if 2.0 * x > 6.0 { x } else { (2.0 * x).exp().ln_1p() / 2.0 },
     ),
     (
+        // SAFETY: the caller promises it.
         |x, o, w, e| unsafe { aclnnThresholdGetWorkspaceSize(x, scalar(1.0), scalar(-3.0), o, w, e) },
         aclnnThreshold,
         |x| if x > 1.0 { x } else { -3.0 },
     ),
     (
+        // SAFETY: the caller promises it.
         |x, o, w, e| unsafe { aclnnHardsigmoidGetWorkspaceSize(x, o, w, e) },
         aclnnHardsigmoid,
         |x| ((x + 3.0) / 6.0).clamp(0.0, 1.0),
     ),
     (
+        // SAFETY: the caller promises it.
         |x, o, w, e| unsafe { aclnnHardswishGetWorkspaceSize(x, o, w, e) },
         aclnnHardswish,
         |x| x * ((x + 3.0) / 6.0).clamp(0.0, 1.0),
     ),
     (
+        // SAFETY: the caller promises it.
         |x, o, w, e| unsafe { aclnnFastGeluGetWorkspaceSize(x, o, w, e) },
         aclnnFastGelu,
         |x| x * sigmoid(1.702 * x),
     ),
     (
+        // SAFETY: the caller promises it.
         |x, o, w, e| unsafe { aclnnMishGetWorkspaceSize(x, o, w, e) },
         aclnnMish,
         |x| x * x.exp().ln_1p().tanh(),
     ),
     (
+        // SAFETY: the caller promises it.
         |x, o, w, e| unsafe { aclnnLogSigmoidGetWorkspaceSize(x, o, w, e) },
         aclnnLogSigmoid,
         |x| -(-x).exp().ln_1p(),
     ),
     (
+        // SAFETY: the caller promises it.
         |x, o, w, e| unsafe { aclnnHardshrinkGetWorkspaceSize(x, scalar(1.0), o, w, e) },
         aclnnHardshrink,
         |x| {
@@ -101,6 +111,7 @@ const ACTIVATIONS: &[Activation] = &[
         },
     ),
     (
+        // SAFETY: the caller promises it.
         |x, o, w, e| unsafe { aclnnSoftshrinkGetWorkspaceSize(x, scalar(1.0), o, w, e) },
         aclnnSoftshrink,
         |x| {
@@ -114,11 +125,13 @@ const ACTIVATIONS: &[Activation] = &[
         },
     ),
     (
+        // SAFETY: the caller promises it.
         |x, o, w, e| unsafe { aclnnGeluV2GetWorkspaceSize(x, 1, o, w, e) },
         aclnnGeluV2,
         |x| 0.5 * x * (1.0 + ((2.0 / std::f64::consts::PI).sqrt() * (x + 0.044715 * x.powi(3))).tanh()),
     ),
     (
+        // SAFETY: the caller promises it.
         |x, o, w, e| unsafe { aclnnGeluV2GetWorkspaceSize(x, 0, o, w, e) },
         aclnnGeluV2,
         |x| 0.5 * x * (1.0 + libm::erf(x / 2f64.sqrt())),
@@ -265,7 +278,8 @@ proptest! {
             }
         }
         let of = |v: &[usize]| v.iter().map(|&v| v as i64).collect::<Vec<_>>();
-        let (name, shape): (&[u8], fn(usize, usize, usize) -> Vec<usize>) = match layout {
+        type Shape = fn(usize, usize, usize) -> Vec<usize>;
+        let (name, shape): (&[u8], Shape) = match layout {
             0 => (b"BNSD\0", |rows, heads, d| vec![1, heads, rows, d]),
             1 => (b"BSND\0", |rows, heads, d| vec![1, rows, heads, d]),
             _ => (b"BSH\0", |rows, heads, d| vec![1, rows, heads * d]),
@@ -388,7 +402,7 @@ fn rotations() {
     let turned = |mode: i64, i: usize| match mode {
         0 if i < 4 => (i + 4, -1.0),
         0 => (i - 4, 1.0),
-        1 if i % 2 == 0 => (i + 1, -1.0),
+        1 if i.is_multiple_of(2) => (i + 1, -1.0),
         1 => (i - 1, 1.0),
         _ if i % 4 < 2 => (i + 2, -1.0),
         _ => (i - 2, 1.0),

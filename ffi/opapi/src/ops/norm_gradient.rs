@@ -53,14 +53,12 @@ fn asked(mask: &[bool], outs: [Option<View>; 3]) -> Result<[Option<View>; 3]> {
     if mask.len() != 3 {
         return Err(invalid!("outputMask has {} values; three are needed", mask.len()));
     }
-    let mut i = 0;
     let names = ["gradInput", "gradWeight", "gradBias"];
     let mut checked = [None, None, None];
-    for out in outs {
+    for (i, out) in outs.into_iter().enumerate() {
         if mask[i] {
             checked[i] = Some(out.ok_or(OpError::Null(names[i]))?);
         }
-        i += 1;
     }
     Ok(checked)
 }

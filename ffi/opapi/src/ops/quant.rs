@@ -95,7 +95,7 @@ fn matmul(
     }
     let [k, n] = w.dims[..] else { return Err(invalid!("weight has shape {:?}; a matrix is needed", w.dims)) };
     let rows = if group == 0 { k } else { i64::from(group) };
-    if rows <= 0 || rows > 0 && k % rows != 0 {
+    if rows <= 0 || k % rows != 0 {
         return Err(invalid!("antiquantGroupSize {group} for {k} rows of the weight"));
     }
     if x.rank() != 2 || x.dims[1] != k {

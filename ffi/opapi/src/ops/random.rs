@@ -133,7 +133,7 @@ fn need_float(out: &View) -> Result<()> {
 
 fn uniform(p: &mut Program, out: &View, from: f64, to: f64, source: Source) -> Result<()> {
     need_float(out)?;
-    if !(from <= to) {
+    if from.is_nan() || to.is_nan() || from > to {
         return Err(invalid!("numbers in {from}..{to}"));
     }
     draw(p, "random_uniform", out, (from, 0), (to, 0), source, &[])
@@ -141,7 +141,7 @@ fn uniform(p: &mut Program, out: &View, from: f64, to: f64, source: Source) -> R
 
 fn normal(p: &mut Program, out: &View, mean: f32, std: f32, source: Source) -> Result<()> {
     need_float(out)?;
-    if !(std >= 0.0) {
+    if std.is_nan() || std < 0.0 {
         return Err(invalid!("standard deviation {std}"));
     }
     draw(p, "random_normal", out, (f64::from(mean), 0), (f64::from(std), 0), source, &[])
