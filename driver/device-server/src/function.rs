@@ -90,6 +90,8 @@ pub struct Function {
     pub bus: Arc<Bus>,
     bars: [Bar; 3],
     config: Mutex<Config>,
+    /// Addresses that the BARs had last: a client goes on mapping them there after a reset of the function.
+    addresses: Mutex<[u64; 3]>,
     removed: AtomicBool,
     pub(crate) liar: Liar,
 }
@@ -115,6 +117,7 @@ impl Function {
             bus,
             config: Mutex::new(Config::new(&bars, serial)),
             bars,
+            addresses: Mutex::default(),
             removed: AtomicBool::new(false),
             liar: Liar::default(),
         })
@@ -158,13 +161,10 @@ impl Function {
         areas
     }
 
-    /// Whether the guest gave one of the function's BARs this address.
+    /// Whether the guest gave one of the function's BARs this address, before its last reset or since.
     pub fn owns_address(&self, address: u64) -> bool {
-        let config = self.config.lock();
-        self.bars.iter().any(|bar| {
-            let at = config.address(bar);
-            at != 0 && address.wrapping_sub(at) < bar.size
-        })
+        let known = self.addresses.lock();
+        self.bars.iter().zip(*known).any(|(bar, at)| at != 0 && address.wrapping_sub(at) < bar.size)
     }
 
     fn check(&self, region: u32, offset: u64, count: usize) -> Result<(), OutOfRegion> {
@@ -211,7 +211,15 @@ impl Function {
         }
         match region {
             region::CONFIG => {
-                let effect = self.config.lock().write(offset as usize, from);
+                let effect = {
+                    let mut config = self.config.lock();
+                    let effect = config.write(offset as usize, from);
+                    for (known, bar) in self.addresses.lock().iter_mut().zip(&self.bars) {
+                        let given = config.address(bar);
+                        *known = if given == 0 { *known } else { given };
+                    }
+                    effect
+                };
                 if effect.reset {
                     self.reset();
                 }

@@ -351,6 +351,7 @@ impl Machine {
             entries: 64,
             ring: GUEST + ring,
             fence: GUEST + fence,
+            goes_on: None,
         };
         self.admin(Admin::queue_create(setup)).unwrap();
         Queue { id, ring, fence, tail: 0 }
