@@ -190,6 +190,9 @@ impl PinnedMemory for Pinned {
     }
 }
 
+/// What pinning came to, until the driver asks for it.
+type Prepared = Option<Result<Pinned, Errno>>;
+
 /// The driver's surroundings: one bound PCI function.
 ///
 /// The references live as long as the function is bound; `npu::Npu::shut_down` ends this object
@@ -205,7 +208,7 @@ pub(crate) struct Pci {
     bells: Arc<Bells>,
     /// Pages that were pinned before the driver's lock was taken: a fault under it could not be
     /// served.
-    pub(crate) prepared: Pin<KBox<Mutex<Option<Result<Pinned, Errno>>>>>,
+    pub(crate) prepared: Pin<KBox<Mutex<Prepared>>>,
 }
 
 // SAFETY: the DRM device may be used from any context.
@@ -246,8 +249,8 @@ impl Pci {
     fn alloc_pages(&self, bytes: u64, together: bool) -> Result<Dma, Errno> {
         let pages = Pages::alloc(bytes, together)?;
         // SAFETY: a bound device and living pages.
-        let mapping =
-            Mapping::new(unsafe { ffi::vinci_pages_map(raw(self.dev), pages.0.as_ptr()) })?;
+        let sg = unsafe { ffi::vinci_pages_map(raw(self.dev), pages.0.as_ptr()) };
+        let mapping = Mapping::new(sg)?;
         if together && mapping.segments.len() != 1 {
             return Err(Errno::NoMem);
         }
