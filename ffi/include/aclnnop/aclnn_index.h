@@ -9,7 +9,7 @@
 extern "C" {
 #endif
 
-/* out = elements of self named by indices, one tensor for each leading dimension; one of shape [0] names all. */
+/* out = elements of self named by indices, one tensor for each leading dimension; one without elements names all. */
 aclnnStatus aclnnIndexGetWorkspaceSize(const aclTensor *self, const aclTensorList *indices, aclTensor *out, uint64_t *workspaceSize,
 	aclOpExecutor **executor);
 aclnnStatus aclnnIndex(void *workspace, uint64_t workspaceSize, aclOpExecutor *executor, aclrtStream stream);

@@ -12,7 +12,7 @@ use crate::program::{Found, Program};
 use crate::view::{View, broadcast, wrap_dim};
 
 operators! {
-    "index" { /// out = elements of self named by indices, one tensor for each leading dimension; one of shape [0] names all.
+    "index" { /// out = elements of self named by indices, one tensor for each leading dimension; one without elements names all.
         aclnnIndex(self_: Tensor, indices: Tensors, out: Out) => index; }
     "index_put_impl" { /// Elements of self named by indices = values, or += values.
         aclnnIndexPutImpl(selfRef: Ref, indices: Tensors, values: Tensor, accumulate: Bool, unsafe_: Bool) => index_put; }
