@@ -10,7 +10,8 @@ FILES = ["test_steps.py", "test_programs.py", "test_runtime.py", "test_graph.py"
 def main():
     here = os.path.dirname(os.path.abspath(__file__))
     names = [name for name in sys.argv[1:] if not name.startswith("-")] or FILES
-    env = dict(os.environ, VINCI_TORCH_FULL="1" if "--full" in sys.argv else "0", PYTHONPATH=here)
+    full = "1" if "--full" in sys.argv else "0"
+    env = dict(os.environ, VINCI_TORCH_FULL=full, PYTHONPATH=here, PYTHONDONTWRITEBYTECODE="1")
     limit = 4 * 3600 if "--full" in sys.argv else 900
     failed = False
     for name in names:

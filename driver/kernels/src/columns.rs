@@ -111,6 +111,9 @@ pub fn fold(ctx: &Ctx<'_>, args: &ArgsView<'_>) -> Result<(), KernelFault> {
     let columns = Tensor::input(ctx, args, 1)?;
     let w = Windows::new(args)?;
     w.check(&columns, &image)?;
+    if image.count == 0 {
+        return Ok(());
+    }
     match common_lane(columns.dtype, image.dtype) {
         LaneKind::F64 => fold_in::<f64>(ctx, &image, &columns, &w),
         _ => fold_in::<f32>(ctx, &image, &columns, &w),

@@ -88,6 +88,9 @@ pub fn multinomial(ctx: &Ctx<'_>, args: &ArgsView<'_>) -> Result<(), KernelFault
         return Err(ArgsError::BadTensor(0).into());
     }
     let (n, categories, again) = (out.dims[1], weights.dims[1], second != 0.0);
+    if out.count == 0 {
+        return Ok(());
+    }
     if categories == 0 || (!again && n > categories) {
         return Err(ArgsError::BadTensor(0).into());
     }

@@ -228,6 +228,9 @@ pub fn embedding_backward(ctx: &Ctx<'_>, args: &ArgsView<'_>) -> Result<(), Kern
     if grad.dims[0] != n || grad.dims[1] != width {
         return Err(ArgsError::BadTensor(1).into());
     }
+    if out.count == 0 {
+        return Ok(());
+    }
     let mut indices = vec![0i64; n];
     Source::new(&index, &IN_ORDER).read(0, &mut indices);
     if let Some(&value) = indices.iter().find(|&&i| !(0..words as i64).contains(&i) && i != padding) {

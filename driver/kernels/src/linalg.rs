@@ -146,10 +146,12 @@ fn batches<const N: usize>(
         all.push(Batch::new(t, i, rank)?);
     }
     let n = all[0].tensor.dims[0];
+    // Nothing to write, however many of them.
+    let nothing = all[..outputs].iter().all(|b| b.tensor.count == 0);
     if let Some(i) = all.iter().position(|b| b.tensor.dims[0] != n) {
         return Err(ArgsError::BadTensor(i).into());
     }
-    Ok((all.try_into().map_err(|_| ArgsError::BadTensor(0))?, n))
+    Ok((all.try_into().map_err(|_| ArgsError::BadTensor(0))?, if nothing { 0 } else { n }))
 }
 
 fn need(holds: bool, index: usize) -> Result<(), KernelFault> {

@@ -62,6 +62,9 @@ pub fn backward(ctx: &Ctx<'_>, args: &ArgsView<'_>) -> Result<(), KernelFault> {
     if first > out.rank {
         return Err(ArgsError::BadTensor(0).into());
     }
+    if out.count == 0 {
+        return Ok(());
+    }
     if is_wide(&tensors) {
         backward_in::<f64>(ctx, &out, &tensors, first, centred);
     } else {

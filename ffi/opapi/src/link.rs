@@ -1,6 +1,11 @@
 //! What this library uses of libascendcl.so.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::ffi::c_void;
+use std::hash::BuildHasherDefault;
+
+use crate::objects::ByNumber;
 
 #[cfg(test)]
 use crate::host as sys;
@@ -30,12 +35,24 @@ mod sys {
     }
 }
 
-/// Id of a resident kernel; the AscendCL error code if there is none or no device.
-pub fn kernel(name: &str) -> Result<u64, i32> {
+thread_local! {
+    /// Ids that were asked for, by where their names are and how long: the other side compares texts under a lock.
+    static KERNELS: RefCell<HashMap<(usize, usize), u64, BuildHasherDefault<ByNumber>>> = RefCell::default();
+}
+
+/// Id of a resident kernel, good for the life of the process; the AscendCL error code if there is none or no device.
+pub fn kernel(name: &'static str) -> Result<u64, i32> {
+    let place = (name.as_ptr() as usize, name.len());
+    if let Some(id) = KERNELS.with_borrow(|known| known.get(&place).copied()) {
+        return Ok(id);
+    }
     let mut id = 0;
     // SAFETY: the name and the place for the answer are alive during the call.
     match unsafe { sys::vinci_kernel(name.as_ptr(), name.len(), &mut id) } {
-        0 => Ok(id),
+        0 => {
+            KERNELS.with_borrow_mut(|known| known.insert(place, id));
+            Ok(id)
+        }
         code => Err(code),
     }
 }

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::ffi::c_void;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -49,9 +50,30 @@ pub enum Object {
 const FIRST: usize = 0x7ac1_0000_0000_0000;
 static NEXT: AtomicUsize = AtomicUsize::new(FIRST);
 const SHARDS: usize = 16;
-static TABLE: [RwLock<Option<HashMap<usize, Object>>>; SHARDS] = [const { RwLock::new(None) }; SHARDS];
+/// The objects of some handles.
+type Shard = RwLock<Option<HashMap<usize, Object, BuildHasherDefault<ByNumber>>>>;
+static TABLE: [Shard; SHARDS] = [const { RwLock::new(None) }; SHARDS];
 
-fn shard(handle: usize) -> &'static RwLock<Option<HashMap<usize, Object>>> {
+/// A hash of numbers that are counted up or are addresses of this library: nobody else chooses them.
+#[derive(Default)]
+pub struct ByNumber(u64);
+
+impl Hasher for ByNumber {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|&b| self.write_usize(b.into()));
+    }
+
+    fn write_usize(&mut self, n: usize) {
+        // Fibonacci's multiplier spreads what is close over the high bits, which tables look at.
+        self.0 = (self.0.rotate_left(5) ^ n as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+}
+
+fn shard(handle: usize) -> &'static Shard {
     &TABLE[handle / 16 % SHARDS]
 }
 

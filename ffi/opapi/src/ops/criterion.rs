@@ -2,8 +2,8 @@
 
 use super::declare::operators;
 use super::elementwise::check_shape;
-use super::pointwise::{Reduction, common, constant, floats, launch};
-use crate::error::Result;
+use super::pointwise::{Reduction, common, constant, dense, floats, into_dense, launch};
+use crate::error::{Result, invalid};
 use crate::program::Program;
 use crate::view::{View, broadcast};
 
@@ -34,10 +34,77 @@ operators! {
         aclnnKlDivBackward(gradOutput: Tensor, self_: Tensor, target: Tensor, reduction: Int, logTarget: Bool, out: Out) => |p, g, x, t, r, log, o| backward(p, if log { "kl_div_log_backward" } else { "kl_div_backward" }, &g, &[&x, &t], &[], r, &o); }
     "kl_div_target_backward" { /// Gradient of aclnnKlDiv to target.
         aclnnKlDivTargetBackward(gradOutput: Tensor, self_: Tensor, target: Tensor, reduction: Int, logTarget: Bool, gradTarget: Out) => |p, g, x, t, r, log, o| backward(p, if log { "kl_div_log_target" } else { "kl_div_target" }, &g, &[&x, &t], &[], r, &o); }
+    "nll_loss2d" { /// Negative log likelihood of target, for each place of an image; reduction 0 none, 1 mean, 2 sum.
+        aclnnNLLLoss2d(self_: Tensor, target: Tensor, weight: Tensor, reduction: Int, ignoreIndex: Int, out: Out, totalWeightOut: Out) => nll2d; }
+    "nll_loss2d_backward" { /// Gradient of aclnnNLLLoss2d.
+        aclnnNLLLoss2dBackward(gradOutput: Tensor, self_: Tensor, target: Tensor, weight: Tensor, reduction: Int, ignoreIndex: Int, totalWeight: Tensor, out: Out) => nll2d_backward; }
     "soft_margin_loss" { /// ln(1 + e to the power of -target * self).
         aclnnSoftMarginLoss(self_: Tensor, target: Tensor, reduction: Int, out: Out) => |p, x, t, r, o| loss(p, "soft_margin", &[&x, &t], &[], r, &o); }
     "soft_margin_loss_backward" { /// Gradient of aclnnSoftMarginLoss.
         aclnnSoftMarginLossBackward(gradOutput: Tensor, self_: Tensor, target: Tensor, reduction: Int, out: Out) => |p, g, x, t, r, o| backward(p, "soft_margin_backward", &g, &[&x, &t], &[], r, &o); }
+}
+
+/// `[N, C, H, W]` as `[N·H·W, C]`, and a target `[N, H, W]` as as many classes.
+fn pixels(p: &mut Program, x: &View, target: &View) -> Result<(View, View)> {
+    let [n, c, h, w] = x.dims[..] else {
+        return Err(invalid!("self has shape {:?}; [N, C, H, W] is needed", x.dims));
+    };
+    if target.dims != [n, h, w] {
+        return Err(invalid!("target has shape {:?}; [{n}, {h}, {w}] is needed", target.dims));
+    }
+    let rows = p.temporary(x.dtype, &[n, h, w, c]);
+    p.launch("copy", &[&rows], &[&x.permute(&[0, 2, 3, 1])?], &[])?;
+    let target = dense(p, target, target.dtype)?;
+    Ok((rows.reshaped(&[n * h * w, c]), target.reshaped(&[n * h * w])))
+}
+
+#[allow(clippy::too_many_arguments)] // CANN's
+fn nll2d(
+    p: &mut Program,
+    x: View,
+    target: View,
+    weight: View,
+    reduction: i64,
+    ignored: i64,
+    out: View,
+    total: View,
+) -> Result<()> {
+    let none = Reduction::new(reduction)? == Reduction::None;
+    if none {
+        check_shape(&out, &target.dims)?;
+    }
+    let (rows, classes) = pixels(p, &x, &target)?;
+    let write = |p: &mut Program, o: &View| {
+        let o = if none { o.reshaped(&classes.dims) } else { o.clone() };
+        super::loss::nll_loss(p, rows, classes, weight, reduction, ignored, o, total)
+    };
+    if none { into_dense(p, &out, out.dtype, write) } else { write(p, &out) }
+}
+
+#[allow(clippy::too_many_arguments)] // CANN's
+fn nll2d_backward(
+    p: &mut Program,
+    grad: View,
+    x: View,
+    target: View,
+    weight: View,
+    reduction: i64,
+    ignored: i64,
+    total: View,
+    out: View,
+) -> Result<()> {
+    check_shape(&out, &x.dims)?;
+    let (rows, classes) = pixels(p, &x, &target)?;
+    let grad = if Reduction::new(reduction)? == Reduction::None {
+        check_shape(&grad, &target.dims)?;
+        dense(p, &grad, grad.dtype)?.reshaped(&classes.dims)
+    } else {
+        grad
+    };
+    let made = p.temporary(out.dtype, &rows.dims);
+    let order = out.permute(&[0, 2, 3, 1])?;
+    super::loss::nll_loss_backward(p, grad, rows, classes, weight, reduction, ignored, total, made.clone())?;
+    p.launch("copy", &[&order], &[&made.reshaped(&order.dims)], &[])
 }
 
 /// out = f(inputs), reduced.

@@ -6,11 +6,18 @@ use super::pointwise::dense;
 use super::reduce::{keep_form, reduced};
 use crate::dtype::{DType, floating};
 use crate::error::{Result, invalid};
-use crate::program::Attr::{Float, Int};
+use crate::objects::Scalar;
+use crate::program::Attr::{Float, Int, Type};
 use crate::program::Program;
 use crate::view::View;
 
 operators! {
+    "renorm" { /// out = self, its slices along dim made shorter where their norm is above maxNorm.
+        aclnnRenorm(self_: Tensor, p: Scalar, dim: Int, maxNorm: Scalar, out: Out) => |p, a, o: Scalar, d, m: Scalar, out| shorten(p, &a, o.float, d, m.float, &out);
+        /// selfRef, its slices along dim made shorter where their norm is above maxNorm.
+        aclnnInplaceRenorm(selfRef: Ref, p: Scalar, dim: Int, maxNorm: Scalar) => |p, a: View, o: Scalar, d, m: Scalar| shorten(p, &a, o.float, d, m.float, &a); }
+    "cdist" { /// out = norms of order p of the differences of the rows of x1 and x2.
+        aclnnCdist(x1: Tensor, x2: Tensor, p: Float, compute_mode: Int, out: Out) => |p, a, b, o: f32, _, out| cdist(p, a, b, f64::from(o), out); }
     "inverse" { /// out = inverse of each matrix of self.
         aclnnInverse(self_: Tensor, out: Out) => inverse; }
     "slogdet" { /// Sign and logarithm of the absolute value of the determinant of each matrix of self.
@@ -147,4 +154,44 @@ fn cross(p: &mut Program, a: View, b: View, dim: i64, out: View) -> Result<()> {
         super::elementwise::arithmetic(p, "sub", &o, &minus, None, &o)?;
     }
     super::movement::copy(p, &result, &out)
+}
+
+/// out = a, its slices along `dim` made shorter where their norm is above `most`.
+pub fn shorten(p: &mut Program, a: &View, order: f64, dim: i64, most: f64, out: &View) -> Result<()> {
+    check_shape(out, &a.dims)?;
+    let d = crate::view::wrap_dim(dim, a.rank())?;
+    if a.rank() < 2 || !a.dtype.is_float() {
+        return Err(invalid!("self has shape {:?} and type {:?}; floats of two dimensions are needed", a.dims, a.dtype));
+    }
+    let kept: Vec<_> = (0..a.rank()).map(|i| if i == d { a.dims[d] } else { 1 }).collect();
+    let kind = floating(a.dtype);
+    let kind = if kind == DType::F64 { kind } else { DType::F32 };
+    let (length, long) = (p.temporary(kind, &kept), p.temporary(DType::Bool, &kept));
+    p.launch("norm", &[&length], &[a], &[Float(order)])?;
+    p.launch("gt_s", &[&long], &[&length], &[Type(kind), Float(most), Int(most as i64)])?;
+    // most / (length + 1e-7), as in PyTorch.
+    p.launch("add_s", &[&length], &[&length], &[Type(kind), Float(1e-7), Int(0), Float(1.0), Int(1)])?;
+    p.launch("reciprocal", &[&length], &[&length], &[Type(kind)])?;
+    p.launch("mul_s", &[&length], &[&length], &[Type(kind), Float(most), Int(0)])?;
+    let one = super::pointwise::constant(p, 1.0, &kept)?;
+    p.launch("where", &[&length], &[&long, &length, &one], &[])?;
+    p.launch("mul", &[out], &[a, &length.expand(&a.dims)?], &[Type(kind)])
+}
+
+fn cdist(p: &mut Program, a: View, b: View, order: f64, out: View) -> Result<()> {
+    let (m, _) = matrix("x1", &a)?;
+    let (n, _) = matrix("x2", &b)?;
+    let batch = crate::view::broadcast(&a.dims[..a.rank() - 2], &b.dims[..b.rank() - 2])?;
+    let width = a.dims[a.rank() - 1];
+    if b.dims[b.rank() - 1] != width {
+        return Err(invalid!("x1 has shape {:?} and x2 {:?}", a.dims, b.dims));
+    }
+    check_shape(&out, &batch.iter().copied().chain([m, n]).collect::<Vec<_>>())?;
+    let dims: Vec<_> = batch.iter().copied().chain([m, n, width]).collect();
+    let a = a.unsqueeze(&[a.rank() - 1]).expand(&dims)?;
+    let b = b.unsqueeze(&[b.rank() - 2]).expand(&dims)?;
+    let kind = if floating(a.dtype) == DType::F64 { DType::F64 } else { DType::F32 };
+    let difference = p.temporary(kind, &dims);
+    p.launch("sub", &[&difference], &[&a, &b], &[Type(kind), Float(1.0), Int(1)])?;
+    p.launch("norm", &[&out.unsqueeze(&[out.rank()])], &[&difference], &[Float(order)])
 }

@@ -20,6 +20,16 @@ operators! {
         aclnnEmbedding(weight: Tensor, indices: Tensor, out: Out) => embedding; }
     "embedding_dense_backward" { /// out = sums of the rows of grad that each index named.
         aclnnEmbeddingDenseBackward(grad: Tensor, indices: Tensor, numWeights: UInt, paddingIdx: UInt, scaleGradByFreq: Bool, out: Out) => embedding_backward; }
+    "embedding_renorm" { /// The rows of selfRef that indices name, made shorter where their norm is above maxNorm.
+        aclnnEmbeddingRenorm(selfRef: Ref, indices: Tensor, maxNorm: Double, normType: Double) => embedding_renorm; }
+    "take" { /// out = elements of self by their numbers in it.
+        aclnnTake(self_: Tensor, index: Tensor, out: Out) => take; }
+    "put" { /// Elements of selfRef by their numbers in it = source, or += source.
+        aclnnInplacePut(selfRef: Ref, index: Tensor, source: Tensor, accumulate: Bool) => put; }
+    "one_hot" { /// out = onValue where the class along axis is the one in self, else offValue.
+        aclnnOneHot(self_: Tensor, numClasses: Int32, onValue: Tensor, offValue: Tensor, axis: Int, out: Out) => one_hot; }
+    "channel_shuffle" { /// out = self with the channels of its groups interleaved.
+        aclnnChannelShuffle(self_: Tensor, groups: Int, out: Out) => channel_shuffle; }
     "masked_fill_scalar" { /// self = value where mask holds.
         aclnnInplaceMaskedFillScalar(selfRef: Ref, mask: Tensor, value: Scalar) => masked_fill_scalar; }
     "masked_fill_tensor" { /// self = value where mask holds.
@@ -277,4 +287,81 @@ fn unique(
     let values = values.reshaped_part(a.elements());
     let outputs = [&values, &to_inverse, &to_counts, &count];
     p.launch("unique", &outputs, &[&slices], &[Int(consecutive.into())])
+}
+
+fn embedding_renorm(p: &mut Program, table: View, indices: View, most: f64, order: f64) -> Result<()> {
+    if table.rank() != 2 {
+        return Err(invalid!("self has shape {:?}; two dimensions are needed", table.dims));
+    }
+    let n = indices.elements();
+    if n == 0 {
+        return Ok(());
+    }
+    let indices = dense(p, &indices, indices.dtype)?.reshaped(&[n]);
+    let rows = p.temporary(table.dtype, &[n, table.dims[1]]);
+    p.launch("index_read", &[&rows], &[&table, &indices], &[])?;
+    super::linalg::shorten(p, &rows, order, 0, most, &rows)?;
+    p.launch("index_write", &[&table], &[&rows, &indices], &[Int(0)])
+}
+
+fn take(p: &mut Program, a: View, index: View, out: View) -> Result<()> {
+    check_shape(&out, &index.dims)?;
+    let a = dense(p, &a, out.dtype)?;
+    p.launch("index_read", &[&out], &[&a.reshaped(&[a.elements()]), &index], &[])
+}
+
+fn put(p: &mut Program, a: View, index: View, source: View, accumulate: bool) -> Result<()> {
+    if index.elements() != source.elements() {
+        return Err(invalid!("index has shape {:?} and source {:?}", index.dims, source.dims));
+    }
+    let n = index.elements();
+    let index = dense(p, &index, index.dtype)?.reshaped(&[n]);
+    let source = dense(p, &source, source.dtype)?.reshaped(&[n]);
+    into_dense_ref(p, &a, |p, a| {
+        let flat = a.reshaped(&[a.elements()]);
+        p.launch("index_write", &[&flat], &[&source, &index], &[Int(accumulate.into())])
+    })
+}
+
+/// As [`into_dense`], of a tensor that is read too.
+fn into_dense_ref(p: &mut Program, a: &View, write: impl FnOnce(&mut Program, &View) -> Result<()>) -> Result<()> {
+    let work = dense(p, a, a.dtype)?;
+    write(p, &work)?;
+    if work.base == a.base { Ok(()) } else { p.launch("copy", &[a], &[&work], &[]) }
+}
+
+fn one_hot(p: &mut Program, a: View, classes: i32, on: View, off: View, axis: i64, out: View) -> Result<()> {
+    let d = wrap_dim(axis, a.rank() + 1)?;
+    let a = a.unsqueeze(&[d]);
+    let mut dims = a.dims.clone();
+    dims[d] = classes.into();
+    check_shape(&out, &dims)?;
+    if on.elements() != 1 || off.elements() != 1 {
+        return Err(invalid!("onValue has shape {:?} and offValue {:?}; one element is needed", on.dims, off.dims));
+    }
+    let numbers = p.temporary(DType::I64, &[classes.into()]);
+    p.launch("arange", &[&numbers], &[], &[Float(0.0), Float(1.0), Int(0), Int(1)])?;
+    let mut shape = vec![1; dims.len()];
+    shape[d] = classes.into();
+    let same = p.temporary(DType::Bool, &dims);
+    super::elementwise::compare(p, "eq", &a, &numbers.reshaped(&shape), &same)?;
+    let (on, off) = (on.one().expand(&dims)?, off.one().expand(&dims)?);
+    p.launch("where", &[&out], &[&same, &on, &off], &[])
+}
+
+fn channel_shuffle(p: &mut Program, a: View, groups: i64, out: View) -> Result<()> {
+    check_shape(&out, &a.dims)?;
+    if a.rank() < 3 || groups <= 0 || a.dims[1] % groups != 0 {
+        return Err(invalid!("{groups} groups of shape {:?}", a.dims));
+    }
+    let split = |v: &View, first: i64| {
+        let mut v = v.unsqueeze(&[1]);
+        v.strides[1] = v.strides[2] * (v.dims[2] / first);
+        v.dims[1] = first;
+        v.dims[2] /= first;
+        v
+    };
+    let order: Vec<i64> = [0, 2, 1].into_iter().chain(3..a.rank() as i64 + 1).collect();
+    let from = split(&a, groups).permute(&order)?;
+    p.launch("copy", &[&split(&out, a.dims[1] / groups)], &[&from], &[])
 }
