@@ -46,7 +46,8 @@ if grep -e ': warning: ' -e ': error: ' $scratch/said; then exit 1; fi"#;
 const HEADER: &str = r#"@MAKE@ -s scripts_unifdef
 mkdir $scratch/drm
 cd /b/stock/build
-for header in /b/linux/include/uapi/drm/drm.h $sources/../uapi/include/drm/vinci_accel.h; do
+drm=/b/linux/include/uapi/drm
+for header in $drm/drm.h $drm/drm_mode.h $sources/../uapi/include/drm/vinci_accel.h; do
     sh /b/linux/scripts/headers_install.sh $header $scratch/drm/$(basename $header)
 done
 h=$scratch/drm/vinci_accel.h
