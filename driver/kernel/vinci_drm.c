@@ -26,6 +26,8 @@
 
 /* The largest structure of the interface. */
 #define VINCI_PAYLOAD 512
+static_assert(sizeof(struct drm_vinci_event_read) <= VINCI_PAYLOAD);
+static_assert(sizeof(struct drm_vinci_queue_query) <= VINCI_PAYLOAD);
 
 static u32 file_id(struct drm_file *file)
 {

@@ -44,6 +44,8 @@ static const struct description descriptions[] = {
 	{ DRM_IOCTL_VINCI_TELEMETRY, 3, { F4(DIE), F4(OUT32) } },
 	{ DRM_IOCTL_PRIME_HANDLE_TO_FD, 8, { F4(HANDLE), F4(PRIME_FLAGS), F4(OUT32) } },
 	{ DRM_IOCTL_PRIME_FD_TO_HANDLE, 8, { F4(OUT32), F4(ZERO), F4(FD) } },
+	{ DRM_IOCTL_VINCI_CODE_LOAD, 3, { F4(VM), F4(DIE), F8(VA), F8(SIZE), F4(OUT32), F4(OUT32) } },
+	{ DRM_IOCTL_VINCI_CODE_UNLOAD, 2, { F4(VM), F4(INDEX) } },
 	{ DRM_IOCTL_VERSION, 1, { F8(ZERO) } },
 };
 
