@@ -73,7 +73,8 @@ struct vinci_pages *vinci_pages_alloc(u64 bytes, bool together)
 			goto fail;
 		order = min_t(unsigned int, order, ilog2(count - p->count));
 		/* Nobody is killed for a buffer object that is too large. */
-		if (add_piece(p, order, __GFP_NOWARN | (order ? __GFP_NORETRY : __GFP_RETRY_MAYFAIL)))
+		if (add_piece(p, order,
+			      __GFP_NOWARN | (order ? __GFP_NORETRY : __GFP_RETRY_MAYFAIL)))
 			continue;
 		if (!order)
 			goto fail;

@@ -376,7 +376,7 @@ pub union drm_vinci_sqe__bindgen_ty_1 {
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
 pub struct drm_vinci_sqe__bindgen_ty_1__bindgen_ty_1 {
-    #[doc = " @id: from DRM_VINCI_QUERY_KERNEL, or DRM_VINCI_KERNEL_OF_CODE with a kernel of a code object"]
+    #[doc = " @id: of DRM_VINCI_QUERY_KERNEL, or with DRM_VINCI_KERNEL_OF_CODE"]
     pub id: __u64,
     #[doc = " @args: device address of the arguments"]
     pub args: __u64,
@@ -720,7 +720,7 @@ pub struct drm_vinci_inject {
     #[doc = " @address: with an ECC kind: device address"]
     pub address: __u64,
 }
-#[doc = " struct drm_vinci_code_load - make the kernels of a code object known to an address space\n\n The device copies the object: the memory is free again afterwards. -EINVAL if it is none, or not for this\n device; -EFAULT if the range is not mapped; -ENOSPC if there are too many."]
+#[doc = " struct drm_vinci_code_load - make the kernels of a code object known to an address space\n\n The device copies the object: the memory is free again afterwards. -EINVAL if it is none, or\n not for this device; -EFAULT if the range is not mapped; -ENOSPC if there are too many."]
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
 pub struct drm_vinci_code_load {
@@ -746,7 +746,7 @@ pub struct drm_vinci_code_unload {
     #[doc = " @code_id: code object"]
     pub code_id: __u32,
 }
-#[doc = " struct drm_vinci_code_args - head of the arguments of a code object's kernel\n\n @places places follow, then the arguments themselves: @bytes bytes behind them, or at @va if that is not zero."]
+#[doc = " struct drm_vinci_code_args - head of the arguments of a code object's kernel\n\n @places places follow, then the arguments themselves: @bytes bytes behind them, or at @va if\n that is not zero."]
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
 pub struct drm_vinci_code_args {

@@ -397,7 +397,7 @@ struct drm_vinci_sqe {
 	__u32 blocks;
 	union {
 		struct {
-			/** @id: from DRM_VINCI_QUERY_KERNEL, or DRM_VINCI_KERNEL_OF_CODE with a kernel of a code object */
+			/** @id: of DRM_VINCI_QUERY_KERNEL, or with DRM_VINCI_KERNEL_OF_CODE */
 			__u64 id;
 			/** @args: device address of the arguments */
 			__u64 args;
@@ -775,16 +775,16 @@ struct drm_vinci_inject {
 /**
  * DRM_VINCI_KERNEL_OF_CODE - marks the id of a kernel that the caller brought along
  *
- * The other bits are the code object's id << 32 and the kernel's index in the order of the object's notes. Its
- * arguments are struct drm_vinci_code_args, then what that says.
+ * The other bits are the code object's id << 32 and the kernel's index in the order of the
+ * object's notes. Its arguments are struct drm_vinci_code_args, then what that says.
  */
 #define DRM_VINCI_KERNEL_OF_CODE	(1ull << 62)
 
 /**
  * struct drm_vinci_code_load - make the kernels of a code object known to an address space
  *
- * The device copies the object: the memory is free again afterwards. -EINVAL if it is none, or not for this
- * device; -EFAULT if the range is not mapped; -ENOSPC if there are too many.
+ * The device copies the object: the memory is free again afterwards. -EINVAL if it is none, or
+ * not for this device; -EFAULT if the range is not mapped; -ENOSPC if there are too many.
  */
 struct drm_vinci_code_load {
 	/** @vm_id: address space */
@@ -812,7 +812,8 @@ struct drm_vinci_code_unload {
 /**
  * struct drm_vinci_code_args - head of the arguments of a code object's kernel
  *
- * @places places follow, then the arguments themselves: @bytes bytes behind them, or at @va if that is not zero.
+ * @places places follow, then the arguments themselves: @bytes bytes behind them, or at @va if
+ * that is not zero.
  */
 struct drm_vinci_code_args {
 	/** @places: how many addresses are to be filled in */
