@@ -21,7 +21,7 @@ const DRAIN: Duration = Duration::from_secs(10);
 /// let kernel = module.kernel("add").expect("the source has a kernel of that name");
 /// let stream = Stream::new(&device, StreamOptions::default())?;
 /// // SAFETY: the kernel takes one number.
-/// unsafe { stream.launch_module(&kernel, 8, LaunchArgs::Bytes(&7u64.to_ne_bytes(), &[]), None)? };
+/// unsafe { stream.launch_module(&kernel, 8, LaunchArgs::Bytes(&7u64.to_ne_bytes(), &[]), Default::default())? };
 /// stream.synchronize(None)?;
 /// # Ok::<(), vinci::Error>(())
 /// ```
@@ -158,7 +158,7 @@ impl ModuleKernel {
 }
 
 impl Stream {
-    /// Launches a kernel of a module on `blocks` blocks. With a timeout, the stream faults if it runs longer.
+    /// Launches a kernel of a module on `blocks` blocks.
     ///
     /// # Safety
     /// The kernel may store to all device memory of the process that its arguments let it find.
@@ -167,7 +167,7 @@ impl Stream {
         kernel: &ModuleKernel,
         blocks: u32,
         args: LaunchArgs<'_>,
-        timeout: Option<Duration>,
+        options: LaunchOptions,
     ) -> Result<()> {
         let op = "launch";
         if blocks == 0 {
@@ -215,8 +215,7 @@ impl Stream {
         if let LaunchArgs::Bytes(bytes, _) = args {
             rest[..len].copy_from_slice(bytes);
         }
-        let options = LaunchOptions { timeout, ..LaunchOptions::default() };
-        self.launch_raw(op, (kernel.id(), kernel.name()), blocks, payload, options)
+        self.launch_raw(op, kernel.id(), kernel.name(), blocks, payload, options)
     }
 
     fn check_args(&self, op: &'static str, ptr: DevicePtr, len: usize) -> Result<()> {

@@ -4,7 +4,7 @@
 use parking_lot::Mutex;
 
 use crate::abi::call_or;
-use crate::code::{FEATURE_UNSUPPORTED, Failure};
+use crate::code::{FEATURE_UNSUPPORTED, Failure, RT_FEATURE_NOT_SUPPORT};
 
 /// Writes a warning about `name`, the first time.
 pub fn warn_once(name: &'static str, text: &str) {
@@ -138,10 +138,9 @@ pub extern "C" fn aclrtCreateGroupInfo() -> usize {
     })
 }
 
-#[unsafe(no_mangle)]
-pub extern "C" fn aclrtCreateBinary() -> usize {
-    call_or("aclrtCreateBinary", 0, || {
-        warn_once("aclrtCreateBinary", "not supported");
-        Err(Failure::new(FEATURE_UNSUPPORTED, "not supported in this version"))
-    })
+entry! {
+    /// As on the chips that the profiles describe: none of them has managed memory.
+    fn aclrtMemAllocManaged() {
+        Err(Failure::new(RT_FEATURE_NOT_SUPPORT, "the chip has no managed memory"))
+    }
 }

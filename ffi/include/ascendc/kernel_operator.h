@@ -20,6 +20,7 @@
 #include "impl/launch.h"
 #endif
 
+#include "impl/convert.h"
 #include "impl/copy.h"
 #include "impl/pipe.h"
 #include "impl/print.h"

@@ -159,14 +159,15 @@ impl Stream {
         args: &[u8],
         options: LaunchOptions,
     ) -> Result<()> {
-        self.launch_raw("launch", (kernel.id(), kernel.name()), blocks, args, options)
+        self.launch_raw("launch", kernel.id(), kernel.name(), blocks, args, options)
     }
 
     /// Launches what the device knows as `id`.
     pub(crate) fn launch_raw(
         &self,
         op: &'static str,
-        (id, name): (u64, &str),
+        id: u64,
+        name: &str,
         blocks: u32,
         args: &[u8],
         options: LaunchOptions,

@@ -86,6 +86,7 @@ export ASCEND_HOME_PATH="$__vinci_home"
 export ASCEND_TOOLKIT_HOME="$__vinci_home"
 export ASCEND_OPP_PATH="$__vinci_home/opp"
 export ASCEND_AICPU_PATH="$__vinci_home"
+export ASCENDC_CMAKE_DIR="$__vinci_home/include/ascendc/cmake"
 export LD_LIBRARY_PATH="$__vinci_home/lib64${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
 export PATH="$__vinci_home/bin:$PATH"
 unset __vinci_home

@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Duration;
 
-use vinci::{DevicePtr, LaunchArgs, ModuleKernel};
+use vinci::{DevicePtr, LaunchArgs, LaunchOptions, ModuleKernel};
 
 use super::{args, binary, symbol};
 use crate::abi::{Address, Handle, In, Out, need_address};
@@ -77,8 +77,9 @@ pub fn launch(
     args: LaunchArgs<'_>,
     timeout: Option<Duration>,
 ) -> Result<()> {
+    let options = LaunchOptions { timeout, ..LaunchOptions::default() };
     // SAFETY: the program vouches for its own kernel; the device confines it to the program's device memory.
-    let launched = unsafe { stream.stream.launch_module(kernel, blocks, args, timeout) };
+    let launched = unsafe { stream.stream.launch_module(kernel, blocks, args, options) };
     launched.map_err(|error| exception::failure_of(stream, error))?;
     LAST_TASK.set(stream.stream.progress().0 as u32);
     Ok(())

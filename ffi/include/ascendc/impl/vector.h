@@ -3,6 +3,7 @@
 #ifndef VINCI_ASCENDC_VECTOR_H
 #define VINCI_ASCENDC_VECTOR_H
 
+#include "copy.h"
 #include "lanes.h"
 #include "math.h"
 
