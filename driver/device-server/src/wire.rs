@@ -233,7 +233,7 @@ pub mod region {
     pub const CAPS: u32 = 1 << 3;
 }
 
-/// Kinds of interrupts of a PCI function, and flags of [`IrqSet`](super::wire::IrqSet).
+/// Kinds of interrupts of a PCI function, and flags of [`IrqSet`].
 pub mod irq {
     /// MSI-X.
     pub const MSIX: u32 = 2;

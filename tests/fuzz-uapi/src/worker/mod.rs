@@ -242,6 +242,7 @@ impl<'a> Worker<'a> {
             239 if self.gentle.resets && self.random.one_in(200) => self.reset(file),
             240 if self.random.one_in(40) => self.reopen(file),
             241..=246 => self.nonsense(file),
+            247..=248 => self.code(file),
             _ => self.touch(file),
         }
     }
@@ -290,6 +291,17 @@ impl<'a> Worker<'a> {
         let (die, vm_id, address) = (self.random.below(3) as u32, self.vm(file), self.va(file));
         let mut a = drm_vinci_inject { kind, die, vm_id, pad: 0, address };
         self.call(file, VINCI_IOCTL_INJECT, a.bytes_mut())?.ok();
+        Ok(())
+    }
+
+    /// Whatever lies in memory is hardly a code object, and no number is one's id.
+    fn code(&mut self, file: usize) -> Result<()> {
+        let (vm_id, die, va) = (self.vm(file), self.random.below(3) as u32, self.va(file));
+        let size = if self.random.one_in(10) { self.random.odd() } else { self.random.below(1 << 16) };
+        let mut a = drm_vinci_code_load { vm_id, die, va, size, ..drm_vinci_code_load::zeroed() };
+        self.call(file, VINCI_IOCTL_CODE_LOAD, a.bytes_mut())?.ok();
+        let mut a = drm_vinci_code_unload { vm_id, code_id: self.random.below(4) as u32 };
+        self.call(file, VINCI_IOCTL_CODE_UNLOAD, a.bytes_mut())?.ok();
         Ok(())
     }
 
