@@ -62,7 +62,7 @@ static void exceptions(void)
     EXPECT(aclrtGetArgsFromExceptionInfo(NULL, &args, NULL), PARAM);
     EXPECT(aclrtGetArgsFromExceptionInfo(NULL, &args, &size), NOT_SUPPORTED);
     EXPECT(aclrtGetFuncHandleFromExceptionInfo(NULL, NULL), PARAM);
-    EXPECT(aclrtGetFuncHandleFromExceptionInfo(NULL, &function), NOT_SUPPORTED);
+    EXPECT(aclrtGetFuncHandleFromExceptionInfo(NULL, &function), PARAM);
     EXPECT(aclrtCtxGetFloatOverflowAddr(NULL), PARAM);
     EXPECT(aclrtCtxGetFloatOverflowAddr(&args), NOT_SUPPORTED);
 }

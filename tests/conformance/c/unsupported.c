@@ -11,7 +11,7 @@ int main(void)
     TRUE(aclmdlRICondHandleGetCondPtr(NULL, &condition) == ACL_ERROR_FEATURE_UNSUPPORTED);
     text = aclGetRecentErrMsg();
     TRUE(text && strstr(text, "aclmdlRICondHandleGetCondPtr"));
-    TRUE(aclrtCreateBinary("", 0) == NULL);
+    TRUE(aclrtCreateGroupInfo() == NULL);
     TRUE(aclrtGetLastError(ACL_RT_THREAD_LEVEL) == ACL_ERROR_FEATURE_UNSUPPORTED);
     aclGetRecentErrMsg();
     return stop();

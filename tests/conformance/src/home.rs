@@ -1,60 +1,74 @@
 //! The homes of the driver that need no other machine.
 
 use std::path::PathBuf;
-use std::process::Command;
-use std::thread::JoinHandle;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+use std::{env, fs, process, thread};
 
-use vinci_device::Profile;
-use vinci_driver::{Policy, Server, Stopper, VARIABLE};
+use crate::Workspace;
+
+/// How long a server may take until it listens.
+const START: Duration = Duration::from_secs(30);
 
 /// Where the driver runs that a program uses.
 pub struct Home {
     /// As the table calls it.
     pub name: &'static str,
     device: String,
-    _service: Option<Service>,
+    service: Option<Service>,
 }
 
 impl Home {
     /// Lets a program find the device of this home.
     pub fn set(&self, command: &mut Command) {
-        command.env(VARIABLE, &self.device);
+        command.env("VINCI_DEVICE", &self.device);
     }
 
     /// Whether several processes have the same device.
     pub fn is_shared(&self) -> bool {
-        self._service.is_some()
+        self.service.is_some()
     }
 }
 
-/// A server on a thread of this process, for one program after the other.
+/// `vinci serve`, for one program after the other.
 struct Service {
-    stopper: Stopper,
-    thread: Option<JoinHandle<()>>,
+    process: Child,
+    socket: PathBuf,
+}
+
+impl Service {
+    fn start(workspace: &Workspace) -> Self {
+        let socket = env::temp_dir().join(format!("vinci-conformance-{}.sock", process::id()));
+        let mut command = workspace.command(&workspace.lib.join("vinci"));
+        command.arg("serve").arg("--socket").arg(&socket).env_remove("VINCI_DEVICE");
+        let process = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().expect("vinci serve starts");
+        let mut service = Self { process, socket };
+        let start = Instant::now();
+        while !service.socket.exists() {
+            let ended = service.process.try_wait().expect("a child can be waited for");
+            assert!(ended.is_none() && start.elapsed() < START, "vinci serve does not listen: {ended:?}");
+            thread::sleep(Duration::from_millis(5));
+        }
+        // It listens right after the name is there.
+        thread::sleep(Duration::from_millis(50));
+        service
+    }
 }
 
 impl Drop for Service {
     fn drop(&mut self) {
-        self.stopper.stop();
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+        let _ = fs::remove_file(&self.socket);
     }
 }
 
 /// The embedded home, and a served one.
-pub fn homes() -> [Home; 2] {
-    let path: PathBuf = std::env::temp_dir().join(format!("vinci-conformance-{}.sock", std::process::id()));
-    let profile = Profile::from_env().expect("VINCI_CHIP names a chip");
-    let server = Server::bind(&path, profile, Policy::default()).expect("a device can be served");
-    let stopper = server.stopper();
-    let thread = Some(std::thread::spawn(move || server.run().expect("the server runs")));
+pub fn homes(workspace: &Workspace) -> [Home; 2] {
+    let service = Service::start(workspace);
+    let device = format!("unix:{}", service.socket.display());
     [
-        Home { name: "embedded", device: "embedded".into(), _service: None },
-        Home {
-            name: "served",
-            device: format!("unix:{}", path.display()),
-            _service: Some(Service { stopper, thread }),
-        },
+        Home { name: "embedded", device: "embedded".into(), service: None },
+        Home { name: "served", device, service: Some(service) },
     ]
 }

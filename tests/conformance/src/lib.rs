@@ -36,8 +36,9 @@ pub fn sanitized() -> bool {
 }
 
 impl Workspace {
-    /// Builds the libraries with the profile of the running test.
-    pub fn build(packages: &[&str]) -> Workspace {
+    /// Builds libraries and tools with the profile of the running test; all at once and as `cargo xtask` does, so
+    /// that nothing is built a second time with other features.
+    pub fn build() -> Workspace {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
         let root = root.canonicalize().expect("the repository is there");
         // The test runs as target/<profile>/deps/<name>.
@@ -57,11 +58,9 @@ impl Workspace {
         } else {
             cargo.arg("--target-dir").arg(above);
         }
-        for package in packages {
-            cargo.args(["-p", package]);
-        }
+        cargo.args(["--workspace", "--exclude", "xtask"]);
         let built = cargo.status().expect("cargo runs");
-        assert!(built.success(), "cargo build of {packages:?} failed");
+        assert!(built.success(), "cargo build failed");
         let scratch = lib.join("conformance");
         fs::create_dir_all(&scratch).expect("the target folder can be written");
         Workspace { include: root.join("ffi/include"), root, lib, scratch }

@@ -82,7 +82,7 @@ fn main() {
         skip_all("skipped: no clang 16 or newer (Debian: clang-19)");
         return;
     }
-    let workspace = Workspace::build(&["vinci-ascendcl", "vinci-acl-rt", "opapi", "nnopbase", "vinci-tools"]);
+    let workspace = Workspace::build();
     let mut rows: Vec<Line> = PROGRAMS.iter().map(|(name, args)| program(&workspace, name, args)).collect();
     match env::var_os("VINCI_CANN_SAMPLES").map(PathBuf::from) {
         None => rows.extend(SAMPLES.iter().map(|s| skipped(s.folder, "skipped: set VINCI_CANN_SAMPLES"))),

@@ -44,7 +44,7 @@ fn main() {
         report("llama.cpp", &[""], &[skipped]);
         return;
     };
-    let workspace = Workspace::build(&["vinci-ascendcl", "opapi", "nnopbase", "vinci-acl-op-compiler"]);
+    let workspace = Workspace::build();
     let mut command: Command = workspace.command(&program);
     // Its own libraries lie beside it.
     let beside = program.parent().map(|folder| folder.to_owned()).unwrap_or_default();

@@ -97,18 +97,8 @@ fn main() {
         return;
     };
     let root = if root.join("example").is_dir() { root.join("example") } else { root };
-    let workspace = Workspace::build(&[
-        "vinci-ascendcl",
-        "vinci-acl-rt",
-        "opapi",
-        "nnopbase",
-        "vinci-acl-tdt-channel",
-        "vinci-acl-tdt-queue",
-        "vinci-msprofiler",
-        "vinci-ascend-dump",
-        "vinci-c-sec",
-    ]);
-    let homes = homes();
+    let workspace = Workspace::build();
+    let homes = homes(&workspace);
     let mut lines: Vec<_> = SAMPLES.iter().map(|sample| attempt(&workspace, &homes, &root, sample)).collect();
     lines.extend(PAIRS.iter().map(|pair| attempt_pair(&workspace, &homes, &root, pair)));
     if !report("samples of CANN", &homes.each_ref().map(|home| home.name), &lines) {
