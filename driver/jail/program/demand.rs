@@ -39,6 +39,7 @@ pub fn bring(va: u64, write: bool) -> bool {
     let answer = r.state.swap(IDLE, AcqRel);
     let good = match answer {
         SENT => receive(),
+        PRESENT => true,
         WRITABLE => {
             let (start, len) = (r.start.load(Relaxed), r.len.load(Relaxed));
             // SAFETY: a range of device memory.

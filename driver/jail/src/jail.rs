@@ -30,6 +30,8 @@ pub enum Found {
     File(OwnedFd, Map),
     /// What is mapped there may be written from now on: first address and bytes.
     Writable(u64, u64),
+    /// It is mapped already: another core asked first.
+    Present,
 }
 
 /// Workers besides one per core of the host, for when those do not get on.

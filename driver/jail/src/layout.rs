@@ -173,6 +173,8 @@ pub const DENIED: u32 = 2;
 pub const SENT: u32 = 3;
 /// [`Request::state`]: what is mapped may now be written.
 pub const WRITABLE: u32 = 4;
+/// It is there already, for this access too: another core asked first.
+pub const PRESENT: u32 = 5;
 
 /// An access that waits for its memory.
 #[repr(C)]

@@ -90,6 +90,7 @@ fn answer(control: &Control, backing: &dyn Backing, socket: &OwnedFd) {
     let (va, write) = (r.va.load(Ordering::Relaxed), r.write.load(Ordering::Relaxed) != 0);
     let state = match backing.find(va, write) {
         Found::Nothing => DENIED,
+        Found::Present => PRESENT,
         Found::Writable(start, len) => {
             r.start.store(start, Ordering::Relaxed);
             r.len.store(len, Ordering::Relaxed);

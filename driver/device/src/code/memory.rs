@@ -112,7 +112,7 @@ impl Memory {
                 copy.written = true;
                 return Some(Found::Writable(at, copy.len));
             }
-            return None;
+            return Some(Found::Present);
         }
         let from = Span::find(vm, &*dev.host, self.die, at, len, Access::Read).ok()?;
         let file = File::from(memfd_create("vinci-copy", MFdFlags::MFD_CLOEXEC).ok()?);
