@@ -43,7 +43,7 @@ pub enum Tier {
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// Tiers to run; all but vm-debug if none is named
+    /// Tiers to run; all but torch, vm, vm-debug and vm-fuzz if none is named
     tiers: Vec<Tier>,
     /// Go on with the next tier after one failed
     #[arg(long)]
@@ -87,8 +87,9 @@ const SANITIZED: &[&str] = &[
     "vinci-c-sec",
     "opapi",
 ];
-/// Tiers that run only when they are asked for: the debug kernel takes a quarter of an hour to make.
-const NAMED_ONLY: &[Tier] = &[Tier::VmDebug, Tier::VmFuzz];
+/// Tiers that run only when they are asked for. The debug kernel takes a quarter of an hour to make; the others have
+/// not yet been seen to pass as a whole on an idle machine.
+const NAMED_ONLY: &[Tier] = &[Tier::Torch, Tier::Vm, Tier::VmDebug, Tier::VmFuzz];
 const MODELLED: &[&str] = &["vinci-hw", "vinci-device", "vinci"];
 
 pub fn run(args: &Args) -> Result<()> {
