@@ -441,8 +441,10 @@ fn gated_units() {
     close(&out, &(0..6).map(|i| gelu(half(i, false)) * half(i, true)).collect::<Vec<_>>(), 1e-6);
     assert_eq!(op!(aclnnGeGlu, tx, -1, 0, to, ti), 0);
     close(&out, &(0..6).map(|i| gelu(half(i, true)) * half(i, false)).collect::<Vec<_>>(), 1e-6);
-    assert_eq!(op!(aclnnSwiGlu, tx, 0, floats(&mut [0f32; 6], &[1, 6])), 0);
-    assert_eq!(op!(aclnnSwiGlu, floats(&mut [0f32; 3], &[3]), 0, to), 161_002);
+    let (mut row, mut odd) = ([0f32; 6], [0f32; 3]);
+    let (row, odd) = (floats(&mut row, &[1, 6]), floats(&mut odd, &[3]));
+    assert_eq!(op!(aclnnSwiGlu, tx, 0, row), 0);
+    assert_eq!(op!(aclnnSwiGlu, odd, 0, to), 161_002);
 }
 
 #[test]
