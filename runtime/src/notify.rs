@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use vinci_driver::Mapping;
 
 use crate::driver::Driver;
-use crate::event::slot::Slot;
+use crate::event::slot::{Kind, Slot};
 use crate::memory::alloc::Backing;
 use crate::memory::host::{map_host, map_imported};
 use crate::sys::BoHandle;
@@ -53,9 +53,7 @@ impl Notify {
     /// Makes a notify, lowered, on a die.
     pub fn new(device: &Device) -> Result<Notify> {
         let driver = Driver::get()?;
-        let slot = driver.slots.take(driver)?;
-        slot.word.value.store(0, Ordering::Release);
-        Ok(Self::of(driver, device, Word::Slot(slot)))
+        Ok(Self::of(driver, device, Word::Slot(driver.slots.take(driver, Kind::Flag)?)))
     }
 
     /// Makes a notify that other processes can have too: see [`crate::ipc::Export::notify`].

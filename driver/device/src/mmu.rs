@@ -298,6 +298,13 @@ impl AddressSpace {
         }
     }
 
+    /// Whether work on `die` reaches `va` over the link to another die.
+    pub(crate) fn is_over_link(&self, die: u32, va: u64) -> bool {
+        let map = self.map.read();
+        let below = map.range(..=va).next_back();
+        below.is_some_and(|(_, m)| matches!(m.target, Target::Hbm { die: of, .. } if of != die))
+    }
+
     /// The mapping at or below `va` and the one above it: first address and bytes, adjoining ones taken as one.
     pub(crate) fn neighbours(&self, va: u64) -> (Option<Range>, Option<Range>) {
         let map = self.map.read();

@@ -13,7 +13,7 @@ use crate::clock::Engine;
 use crate::device::Inner;
 use crate::die::Die;
 use crate::exec::{Step, Task};
-use crate::fault::{Cause, NO_CORE};
+use crate::fault::{Cause, NO_CORE, contained};
 use crate::queue::{Queue, Run, State};
 use vinci_hw::doorbell;
 
@@ -96,7 +96,7 @@ fn advance(dev: &Arc<Inner>, die: &Die, q: &Arc<Queue>) -> bool {
     let Some(mut run) = q.run.try_lock() else { return false };
     match run.state {
         State::Ready => {}
-        State::Waiting(limit) => match recheck(dev, q, &run, limit) {
+        State::Waiting(limit) => match contained(|| recheck(dev, q, &run, limit)) {
             Ok(Some(model_ns)) => {
                 run.state = State::Ready;
                 run.model_ns = run.model_ns.max(model_ns);
@@ -108,14 +108,16 @@ fn advance(dev: &Arc<Inner>, die: &Die, q: &Arc<Queue>) -> bool {
         },
         State::Jailed => {
             let Some((mut running, hold)) = run.jailed.take() else { return false };
-            let Some(result) = running.poll(dev, &q.vm) else {
+            let result = contained(|| running.poll(dev, &q.vm).transpose());
+            if matches!(result, Ok(None)) {
                 run.jailed = Some((running, hold));
                 return false;
-            };
+            }
             q.vm.release(hold);
             run.state = State::Ready;
             match result {
-                Ok((engine, ns)) => {
+                Ok(None) => {}
+                Ok(Some((engine, ns))) => {
                     complete(dev, die, q, &mut run, engine, ns);
                     alert(dev, q, &run);
                 }
@@ -147,7 +149,7 @@ fn take_batch(dev: &Arc<Inner>, die: &Die, q: &Arc<Queue>, mut run: MutexGuard<'
     for _ in 0..waiting.min(BATCH.into()) {
         let sqe = q.fetch(run.head);
         run.timing = if sqe.flags == 0 { None } else { dev.timing(&sqe) };
-        match dev.step(die, q, &sqe, run.model_ns) {
+        match contained(|| dev.step(die, q, &sqe, run.model_ns)) {
             Ok(Step::Done(engine, ns)) => complete(dev, die, q, &mut run, engine, ns),
             Ok(Step::Joined(model_ns)) => {
                 run.model_ns = run.model_ns.max(model_ns);
@@ -221,7 +223,7 @@ fn offload(dev: &Arc<Inner>, die: u32, q: &Arc<Queue>, sqe: Sqe, task: Task) {
     let (dev, q) = (dev.clone(), q.clone());
     let pool = dev.pool().clone();
     pool.spawn(move || {
-        let result = task.run(&*dev.host, &q);
+        let result = contained(|| task.run(&*dev.host, &q));
         let die = &dev.dies[die as usize];
         {
             let mut run = q.run.lock();

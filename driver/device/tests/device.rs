@@ -210,6 +210,36 @@ fn peers_are_closed_until_enabled_and_while_the_link_is_down() {
     assert_eq!(rig.event().unwrap().fault.cause, DRM_VINCI_FAULT_LINK);
 }
 
+/// The profile's link is slower than its HBM: what crosses it takes as long as the link needs, in model time.
+#[test]
+fn copies_between_dies_take_the_links_time() {
+    let mut rig = Rig::new("910c");
+    rig.vm(1);
+    let words = rig.map_host(1, VA, PAGE);
+    let bytes = 64 * MIB;
+    rig.map_hbm(1, 0, VA + bytes, 0, 2 * bytes).unwrap();
+    rig.map_hbm(1, 1, VA + 4 * bytes, 0, bytes).unwrap();
+    rig.admin(Command { kind: 0, arg: 1, flags: 1, ..Command::new(Opcode::Peer, 1) }).unwrap();
+    let mut q = rig.queue(1, 1, 0);
+    q.submit(sqe::event_record(VA, 1));
+    q.submit(sqe::copy(VA + 2 * bytes, VA + bytes, bytes));
+    q.submit(sqe::event_record(VA + 24, 1));
+    q.submit(sqe::copy(VA + 4 * bytes, VA + bytes, bytes));
+    q.submit(sqe::event_record(VA + 48, 1));
+    q.submit(sqe::copy(VA + bytes, VA + 4 * bytes, bytes));
+    q.submit(sqe::event_record(VA + 72, 1));
+    assert_eq!(q.wait(), 0);
+    // SAFETY: the queue is idle; the third word of an event is the model's time.
+    let at = |event: usize| unsafe { *words.add(3 * event + 2) } as f64;
+    let (within, there, back) = (at(1) - at(0), at(2) - at(1), at(3) - at(2));
+    let p = vinci_device::Profile::by_name("910c").unwrap();
+    let expected = f64::from(p.die.hbm_gbps) / 2.0 / f64::from(p.link_gbps);
+    for crossed in [there, back] {
+        let ratio = crossed / within;
+        assert!((ratio / expected - 1.0).abs() < 0.15, "{ratio} times as long; expected {expected}");
+    }
+}
+
 #[test]
 fn injected_errors_show_and_a_die_reset_clears_them() {
     let mut rig = Rig::new("910c");

@@ -15,7 +15,7 @@ use crate::error::CaptureError;
 use crate::graph;
 use crate::stream::queue::Queue;
 use crate::{Clock, ClockReading, Error, Result, fork};
-use slot::{Place, Slot, Until};
+use slot::{Kind, Place, Slot, Until};
 
 /// What an event is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,7 +118,7 @@ impl Event {
     /// Makes an event.
     pub fn new(flags: EventFlags) -> Result<Event> {
         let driver = Driver::get()?;
-        let slot = Some(driver.slots.take(driver)?);
+        let slot = Some(driver.slots.take(driver, Kind::Counter)?);
         let state = Mutex::new(State { slot, record: None, wait: None, mark: None });
         Ok(Event(Arc::new(Inner { driver, flags, state })))
     }
@@ -273,7 +273,7 @@ impl Event {
 impl Inner {
     /// Takes another slot and leaves the old one to the work that still uses it.
     fn renew(&self, state: &mut State) -> Result<()> {
-        let fresh = self.driver.slots.take(self.driver)?;
+        let fresh = self.driver.slots.take(self.driver, Kind::Counter)?;
         if let Some(old) = state.slot.replace(fresh) {
             let until = state.record.take().map(|place| Until::Stored(place.queue));
             self.driver.slots.give(old, until);

@@ -1,6 +1,8 @@
 //! Slots: the words in host memory that events and notifies are made of.
 //!
-//! A slot's value only grows, also when another event has it: a wait for an old value never comes true late.
+//! The value of a counter only grows, also when another event has it: a wait for an old value never comes true late,
+//! and one that is still in a queue when the event is dropped comes true all the same. Words that are lowered are
+//! never counters, therefore: notifies and the like have slots of their own.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -26,9 +28,19 @@ pub(crate) struct Word {
     pub(crate) model_ns: AtomicU64,
 }
 
+/// What a slot may be used for, for ever.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Its value only grows.
+    Counter,
+    /// It is raised and lowered; whoever takes it finds it lowered.
+    Flag,
+}
+
 /// A slot, owned by one event or notify.
 #[derive(Debug)]
 pub(crate) struct Slot {
+    kind: Kind,
     pub(crate) word: &'static Word,
     /// Device address of the word.
     pub(crate) va: u64,
@@ -98,7 +110,8 @@ pub(crate) struct SlotPool(Mutex<Slots>);
 
 #[derive(Debug, Default)]
 struct Slots {
-    free: Vec<Slot>,
+    /// By [`Kind`].
+    free: [Vec<Slot>; 2],
     retired: VecDeque<(Slot, Until)>,
     /// Never given back, since pending work may store to a slot at any time; the pool is the driver's, which
     /// lives as long as the process.
@@ -106,8 +119,8 @@ struct Slots {
 }
 
 impl SlotPool {
-    /// A slot that nothing in flight stores to.
-    pub(crate) fn take(&self, driver: &'static Driver) -> Result<Slot> {
+    /// A slot that nothing in flight stores to; if it is a flag, nothing in flight waits for it either.
+    pub(crate) fn take(&self, driver: &'static Driver, kind: Kind) -> Result<Slot> {
         let mut slots = self.0.lock();
         for _ in 0..slots.retired.len().min(8) {
             let Some((slot, mut until)) = slots.retired.pop_front() else { break };
@@ -116,25 +129,27 @@ impl SlotPool {
                 Until::Written(writers) => writers.are_done(),
             };
             if done {
-                slots.free.push(slot);
+                slots.free[slot.kind as usize].push(slot);
             } else {
                 slots.retired.push_back((slot, until));
             }
         }
-        if slots.free.is_empty() {
+        if slots.free[kind as usize].is_empty() {
             let (map, va, _, _) = map_host(driver, "create event", PAGE)?;
             for n in (0..PAGE / size_of::<Word>() as u64).rev() {
                 // SAFETY: inside the mapping, which `pages` keeps for ever, aligned to a cache line; zero is a valid word, and this
                 // side reads it through atomics only.
                 let word = unsafe { &*map.ptr().as_ptr().add(n as usize * size_of::<Word>()).cast::<Word>() };
                 let value = word.value.load(Ordering::Relaxed);
-                slots.free.push(Slot { word, va: va + n * size_of::<Word>() as u64, value });
+                let va = va + n * size_of::<Word>() as u64;
+                slots.free[kind as usize].push(Slot { kind, word, va, value });
             }
             slots.pages.push(map);
         }
-        let mut slot = slots.free.pop().expect("the pool was filled above");
-        // What a notify left there is no value of a record.
-        slot.value = slot.value.max(slot.word.value.load(Ordering::Acquire));
+        let slot = slots.free[kind as usize].pop().expect("the pool was filled above");
+        if kind == Kind::Flag {
+            slot.word.value.store(0, Ordering::Release);
+        }
         Ok(slot)
     }
 
@@ -149,7 +164,7 @@ impl SlotPool {
     pub(crate) fn give(&self, slot: Slot, until: Option<Until>) {
         let mut slots = self.0.lock();
         match until {
-            None => slots.free.push(slot),
+            None => slots.free[slot.kind as usize].push(slot),
             Some(until) => slots.retired.push_back((slot, until)),
         }
     }

@@ -15,7 +15,7 @@ use vinci_uapi::DRM_VINCI_COMPARE_EQ;
 
 use crate::driver::Driver;
 use crate::error::Fault;
-use crate::event::slot::{Place, Slot};
+use crate::event::slot::{Kind, Place, Slot};
 use crate::stream::queue::Queue;
 use crate::{Error, Result};
 
@@ -45,8 +45,8 @@ pub(super) struct Word(Option<Slot>);
 
 impl Word {
     fn take(driver: &'static Driver) -> Result<Word> {
-        let slot = driver.slots.take(driver)?;
-        // It may have been a notify's, which is lowered; here the first wait is for the base itself.
+        let slot = driver.slots.take(driver, Kind::Counter)?;
+        // Its last record may not have been stored, if its queue is gone; here the first wait is for the base.
         slot.word.value.fetch_max(slot.value, Ordering::AcqRel);
         Ok(Word(Some(slot)))
     }
@@ -76,8 +76,7 @@ impl Word {
 
 impl Signals {
     pub(super) fn new(driver: &'static Driver, words: usize) -> Result<Signals> {
-        let failed = driver.slots.take(driver)?;
-        failed.word.value.store(0, Ordering::Release);
+        let failed = driver.slots.take(driver, Kind::Flag)?;
         Ok(Signals {
             driver,
             finished: Word::take(driver)?,

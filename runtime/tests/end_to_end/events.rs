@@ -176,3 +176,25 @@ fn what_a_notify_leaves_behind_is_no_record() {
         a.synchronize(None).unwrap();
     }
 }
+
+#[test]
+fn a_wait_outlives_its_event_whatever_comes_after() {
+    let (a, b) = (stream(), stream());
+    let gate = Notify::new(&device()).unwrap();
+    let event = Event::new(EventFlags::default()).unwrap();
+    // The event is recorded while b is held before its wait.
+    let before = Notify::new(&device()).unwrap();
+    a.wait_notify(&before, None).unwrap();
+    a.record(&event).unwrap();
+    b.wait_notify(&gate, None).unwrap();
+    b.wait(&event, None).unwrap();
+    stream().record_notify(&before).unwrap();
+    a.synchronize(LIMIT).unwrap();
+    drop(event);
+    // Words that are lowered when they are made, and events that are never recorded.
+    let notifies: Vec<_> = (0..64).map(|_| Notify::new(&device()).unwrap()).collect();
+    let events: Vec<_> = (0..64).map(|_| Event::new(EventFlags::default()).unwrap()).collect();
+    stream().record_notify(&gate).unwrap();
+    b.synchronize(LIMIT).unwrap();
+    drop((notifies, events));
+}
