@@ -1,7 +1,7 @@
 //! Code objects: ELF shared objects for the host's own instruction set, which `vinci cc` makes from Ascend C.
 //!
-//! Notes in the object ([`note`]) list its kernels. [`CodeObject::parse`] checks the object and lays it out at the
-//! address where the jail will map it ([`image`]), so that no ELF parser runs in the jail. [`lines`] turns a program
+//! Notes in the object (`note.rs`) list its kernels. [`CodeObject::parse`] checks the object and lays it out at the
+//! address where the jail will map it (`image.rs`), so that no ELF parser runs in the jail. `lines.rs` turns a program
 //! counter back into a line of source. The bytes come from a program: every number in them is checked.
 
 mod error;

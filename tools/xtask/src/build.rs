@@ -1,7 +1,7 @@
 //! Running cargo and other programs from the project's root.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
@@ -40,6 +40,11 @@ pub fn check(c: &mut Command) -> Result<()> {
         bail!("{:?} {}", c, status);
     }
     Ok(())
+}
+
+/// Whether a command that says nothing of interest ends well.
+pub fn succeeds(mut c: Command) -> bool {
+    c.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|s| s.success())
 }
 
 /// Builds libraries and tools, as a user gets them.

@@ -3,6 +3,7 @@
 mod build;
 mod conformance;
 mod demo;
+mod fuzz;
 mod install;
 /// As `vinci run` lays out a build, so that both have one shape; xtask does not link the tools.
 #[path = "../../vinci/src/layout.rs"]

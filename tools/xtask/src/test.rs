@@ -8,7 +8,7 @@ use anyhow::{Result, bail};
 use clap::ValueEnum;
 use comfy_table::{Cell, CellAlignment, Table, presets};
 
-use crate::{build, packages, torch, vm};
+use crate::{build, fuzz, packages, torch, vm};
 
 /// A group of checks that run together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -31,6 +31,8 @@ pub enum Tier {
     Demo,
     /// every row of the benchmark, quickly
     Bench,
+    /// the targets of tests/fuzz under libFuzzer and AddressSanitizer, a minute each; with --full ten
+    Fuzz,
     /// PyTorch with torch_npu as they are published, on the release libraries, compared with the cpu
     Torch,
     /// the tools, the demo and the C programs on Debian's kernel with vinci.ko, in QEMU; then with a device that lies
@@ -43,7 +45,7 @@ pub enum Tier {
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// Tiers to run; all but torch, vm, vm-debug and vm-fuzz if none is named
+    /// Tiers to run; all but fuzz, torch, vm, vm-debug and vm-fuzz if none is named
     tiers: Vec<Tier>,
     /// Go on with the next tier after one failed
     #[arg(long)]
@@ -87,9 +89,9 @@ const SANITIZED: &[&str] = &[
     "vinci-c-sec",
     "opapi",
 ];
-/// Tiers that run only when they are asked for. The debug kernel takes a quarter of an hour to make; the others have
+/// Tiers that run only when they are asked for. What fuzzing finds next is not what a change broke. The debug kernel takes a quarter of an hour to make; the others have
 /// not yet been seen to pass as a whole on an idle machine.
-const NAMED_ONLY: &[Tier] = &[Tier::Torch, Tier::Vm, Tier::VmDebug, Tier::VmFuzz];
+const NAMED_ONLY: &[Tier] = &[Tier::Fuzz, Tier::Torch, Tier::Vm, Tier::VmDebug, Tier::VmFuzz];
 const MODELLED: &[&str] = &["vinci-hw", "vinci-device", "vinci"];
 
 pub fn run(args: &Args) -> Result<()> {
@@ -169,11 +171,35 @@ fn run_tier(tier: Tier, full: bool) -> Outcome {
                 &["bench", "--quick"],
             ))
         }),
+        Tier::Fuzz => fuzzed(full),
         Tier::Torch => built(|| torch_tests(full)),
         Tier::Vm => in_vm(&[]) + in_vm(&["--lies"]),
         Tier::VmDebug => in_vm(&["--debug"]) + in_vm(&["--debug", "--lies"]),
         Tier::VmFuzz => in_vm(&["--debug", "--fuzz", "1000000"]),
     }
+}
+
+/// Each target counts as a test.
+fn fuzzed(full: bool) -> Outcome {
+    let targets = fuzz::prepare().and_then(|()| fuzz::targets());
+    let targets = match targets {
+        Ok(targets) => targets,
+        Err(e) => {
+            eprintln!("{e:#}");
+            return Outcome { failed: 1, ..Outcome::default() };
+        }
+    };
+    let mut outcome = Outcome::default();
+    for target in targets {
+        match fuzz::run(&target, full) {
+            Ok(()) => outcome.passed += 1,
+            Err(e) => {
+                eprintln!("{e:#}");
+                outcome.failed += 1;
+            }
+        }
+    }
+    outcome
 }
 
 /// The tests of torch_npu, in an environment that is made for them.
