@@ -40,7 +40,7 @@ pub(crate) enum Kind {
 /// A slot, owned by one event or notify.
 #[derive(Debug)]
 pub(crate) struct Slot {
-    kind: Kind,
+    pub(crate) kind: Kind,
     pub(crate) word: &'static Word,
     /// Device address of the word.
     pub(crate) va: u64,
