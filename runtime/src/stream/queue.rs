@@ -1,7 +1,7 @@
 //! A queue of the device: its ring, doorbell and fence, and the two ways to wait for an entry.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -36,6 +36,8 @@ pub(crate) struct Queue {
     doorbell: Mapping,
     fence: Mapping,
     submit: Mutex<Submit>,
+    /// What the doorbell's tail is; that page goes with the queue, and is slow to read where it is a register.
+    submitted: AtomicU64,
     /// Set once the device was seen to have stopped the queue; cleared by reset.
     stopped: AtomicBool,
     /// The fault of another queue that stopped this one, as it ran a part of the same graph.
@@ -82,6 +84,7 @@ impl Queue {
                 producer: Producer::new(u64::from(ENTRIES)),
                 args: Args::new(ENTRIES as usize),
             }),
+            submitted: AtomicU64::new(0),
             stopped: AtomicBool::new(false),
             inherited: Mutex::new(None),
             destroyed: AtomicBool::new(false),
@@ -107,7 +110,7 @@ impl Queue {
 
     /// Entries ever submitted.
     pub(crate) fn submitted(&self) -> u64 {
-        self.doorbell().tail.load(Ordering::Acquire)
+        self.submitted.load(Ordering::Acquire)
     }
 
     /// [`Queue::submitted`] once a reset that is under way is over.
@@ -190,6 +193,7 @@ impl Queue {
         args.mark(index);
         let kick = producer.publish(self.doorbell());
         let entry = producer.tail();
+        self.submitted.store(entry, Ordering::Release);
         drop(submit);
         if kick {
             self.kick(op)?;
@@ -234,6 +238,7 @@ impl Queue {
         args.mark_many(start, entries.len());
         let kick = producer.publish_many(self.doorbell(), count);
         let last = producer.tail();
+        self.submitted.store(last, Ordering::Release);
         drop(submit);
         if kick {
             self.kick(op)?;
@@ -452,6 +457,7 @@ impl Queue {
             args.mark(index);
             kick |= producer.publish(self.doorbell());
         }
+        self.submitted.store(producer.tail(), Ordering::Release);
         drop(submit);
         if kick {
             self.kick("reset stream")?;
