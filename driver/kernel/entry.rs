@@ -10,14 +10,18 @@ use kernel::{
     fs::File,
     prelude::*,
     sync::{poll::PollTable, Arc},
+    time::{delay::fsleep, Delta},
     uaccess::{UserPtr, UserSlice},
 };
-use vinci_core::{Errno, UserCopy};
+use vinci_core::{Errno, Step, UserCopy};
 use vinci_hw::regs::{PAGE_SIZE, VECTOR_ADMIN};
 use vinci_hw::uapi::*;
 
 use crate::npu::Npu;
 use crate::platform::Pinned;
+
+/// How long who destroys a queue sleeps while an entry of it is on the cores.
+const BUSY: Delta = Delta::from_micros(500);
 
 pub(crate) fn code(result: Result<(), Errno>) -> c_int {
     result.map_or_else(|e| -(e as c_int), |()| 0)
@@ -85,6 +89,7 @@ unsafe extern "C" fn vinci_rs_ioctl(
     code(match cmd {
         VINCI_IOCTL_WAIT => wait(npu, file, payload),
         VINCI_IOCTL_EVENT_READ => event_read(npu, file, payload),
+        VINCI_IOCTL_QUEUE_DESTROY => queue_destroy(npu, file, payload),
         VINCI_IOCTL_BO_USERPTR => userptr(npu, file, payload),
         VINCI_IOCTL_DEV_QUERY => query(npu, file, payload),
         _ => npu.with(|driver| driver.ioctl(file, cmd, payload, Nothing)),
@@ -96,6 +101,18 @@ fn wait(npu: &Npu, file: u32, payload: &mut [u8]) -> Result<(), Errno> {
         file,
         &drm_vinci_wait::from_bytes(payload).ok_or(Errno::Inval)?,
     )
+}
+
+/// Waits for the queue's entry on the cores without the driver's lock.
+fn queue_destroy(npu: &Npu, file: u32, payload: &mut [u8]) -> Result<(), Errno> {
+    let a = drm_vinci_queue_id::from_bytes(payload).ok_or(Errno::Inval)?;
+    while npu.with(|driver| driver.queue_destroy_step(file, &a))? == Step::Sleep {
+        if kernel::current!().signal_pending() {
+            return Err(Errno::Intr);
+        }
+        fsleep(BUSY);
+    }
+    Ok(())
 }
 
 fn event_read(npu: &Npu, file: u32, payload: &mut [u8]) -> Result<(), Errno> {

@@ -106,6 +106,7 @@ impl Npu {
         if self.bells.events.swap(false, Ordering::AcqRel) {
             driver.drain_events();
         }
+        driver.tidy();
         f(driver)
     }
 

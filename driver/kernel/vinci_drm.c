@@ -108,7 +108,8 @@ static int dispatch(struct drm_device *drm, u32 file, unsigned int cmd, u8 *payl
 
 static bool sleeps(unsigned int cmd)
 {
-	return cmd == DRM_IOCTL_VINCI_WAIT || cmd == DRM_IOCTL_VINCI_EVENT_READ;
+	return cmd == DRM_IOCTL_VINCI_WAIT || cmd == DRM_IOCTL_VINCI_EVENT_READ ||
+	       cmd == DRM_IOCTL_VINCI_QUEUE_DESTROY;
 }
 
 static long vinci_ioctl(struct file *filp, unsigned int cmd, unsigned long arg)

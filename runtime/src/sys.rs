@@ -199,7 +199,13 @@ impl Sys {
     }
 
     pub(crate) fn queue_destroy(&self, queue_id: u32) -> Result<()> {
-        self.0.queue_destroy(queue_id).asked("destroy stream")
+        loop {
+            match self.0.queue_destroy(queue_id) {
+                // A signal came while an entry was on the cores.
+                Err(Errno::Intr) => {}
+                done => return done.asked("destroy stream"),
+            }
+        }
     }
 
     /// Answers how many entries did not run.

@@ -46,6 +46,21 @@ fn errors_and_resets() {
         other.launch(&nop, 1, &[]).unwrap();
         other.synchronize(LIMIT).unwrap();
     }
+
+    // What waits for a record of a lost stream goes on: its own stream has the error.
+    let (lost, waits) = (new_stream(&device), new_stream(&Device::get(1).unwrap()));
+    let event = Event::new(EventFlags::default()).unwrap();
+    device.inject(Injection::Hang).unwrap();
+    lost.launch(&nop, 1, &[]).unwrap();
+    lost.record(&event).unwrap();
+    waits.wait(&event).unwrap();
+    waits.launch(&nop, 1, &[]).unwrap();
+    assert!(matches!(waits.synchronize(Some(Duration::from_millis(100))), Err(Error::Timeout { .. })));
+    device.reset().unwrap();
+    waits.synchronize(LIMIT).unwrap();
+    let e = lost.synchronize(LIMIT).unwrap_err();
+    assert!(matches!(e, Error::DeviceLost { die: 0, .. }), "{e}");
+
     let fresh = new_stream(&device);
     fresh.launch(&nop, 1, &[]).unwrap();
     fresh.synchronize(LIMIT).unwrap();

@@ -1,4 +1,4 @@
-//! The admin queue, driver side: one command at a time.
+//! The admin queue, driver side: one command at a time, or a few that were prepared together.
 
 use vinci_hw::admin::{Command, Completion, Opcode, Outcome};
 use vinci_hw::regs::{IDENT_MAGIC, PAGE_SIZE, Reg};
@@ -8,6 +8,8 @@ use crate::platform::{DmaMemory, Platform};
 
 /// Entries of both rings.
 const ENTRIES: u64 = 64;
+/// Commands that are prepared together at most.
+const BATCH: u64 = 32;
 /// How long the device may take for a command.
 pub const LIMIT_NS: u64 = 60_000_000_000;
 
@@ -28,7 +30,10 @@ pub struct Admin<P: Platform> {
     sq: P::Dma,
     cq: P::Dma,
     page: P::Dma,
+    /// Commands completed.
     count: u64,
+    /// Commands prepared behind them.
+    added: u64,
     dead: bool,
 }
 
@@ -36,7 +41,7 @@ impl<P: Platform> Admin<P> {
     /// Allocates the rings; [`Admin::start`] gives them to the device.
     pub fn new(platform: &P) -> Result<Self> {
         let alloc = || platform.alloc(PAGE_SIZE);
-        Ok(Self { sq: alloc()?, cq: alloc()?, page: alloc()?, count: 0, dead: false })
+        Ok(Self { sq: alloc()?, cq: alloc()?, page: alloc()?, count: 0, added: 0, dead: false })
     }
 
     /// Sets up the registers of a disabled device.
@@ -46,7 +51,7 @@ impl<P: Platform> Admin<P> {
         platform.write(Reg::AdminSq, self.sq.bus());
         platform.write(Reg::AdminCq, self.cq.bus());
         platform.write(Reg::AdminSize, ENTRIES);
-        (self.count, self.dead) = (0, true);
+        (self.count, self.added, self.dead) = (0, 0, true);
     }
 
     /// The device takes commands from now on.
@@ -79,15 +84,48 @@ impl<P: Platform> Admin<P> {
     }
 
     /// Executes a command; its result.
-    pub fn execute(&mut self, platform: &P, mut command: Command) -> Result<u64> {
+    pub fn execute(&mut self, platform: &P, command: Command) -> Result<u64> {
+        self.add(command);
+        self.finish(platform)
+    }
+
+    /// Prepares one more command; true if the next must wait for [`Admin::finish`].
+    pub fn add(&mut self, mut command: Command) -> bool {
+        let number = self.count + self.added;
+        command.tag = number as u16;
+        // SAFETY: the slot is below the ring's length, and the device reads only up to the tail.
+        unsafe { self.sq.ptr().cast::<Command>().add((number % ENTRIES) as usize).write_volatile(command) };
+        self.added += 1;
+        self.added == BATCH
+    }
+
+    /// Forgets what was prepared.
+    pub fn drop_added(&mut self) {
+        self.added = 0;
+    }
+
+    /// Executes what was prepared, with one store to the device; the result of the last, or the first error, behind which
+    /// the others were executed all the same.
+    pub fn finish(&mut self, platform: &P) -> Result<u64> {
+        let added = core::mem::take(&mut self.added);
         if self.dead {
             return Err(Errno::Io);
         }
-        let slot = (self.count % ENTRIES) as usize;
-        command.tag = self.count as u16;
-        // SAFETY: `slot` is below the ring's length, and the device reads only up to the tail.
-        unsafe { self.sq.ptr().cast::<Command>().add(slot).write_volatile(command) };
-        platform.write(Reg::AdminTail, (slot as u64 + 1) % ENTRIES);
+        platform.write(Reg::AdminTail, (self.count + added) % ENTRIES);
+        let mut all = Ok(0);
+        for _ in 0..added {
+            let done = self.completion(platform);
+            if self.dead {
+                return done;
+            }
+            all = all.and(done);
+        }
+        all
+    }
+
+    /// Waits for the next command's completion.
+    fn completion(&mut self, platform: &P) -> Result<u64> {
+        let (slot, tag) = ((self.count % ENTRIES) as usize, self.count as u16);
         let phase = (self.count / ENTRIES) % 2 == 0;
         // SAFETY: `slot` is below the ring's length.
         let at = unsafe { self.cq.ptr().cast::<Completion>().add(slot) };
@@ -110,7 +148,7 @@ impl<P: Platform> Admin<P> {
             platform.pause();
         };
         self.count += 1;
-        if done.tag != command.tag {
+        if done.tag != tag {
             // Somebody else's completion: from here on none can be trusted.
             self.give_up();
             return Err(Errno::Io);

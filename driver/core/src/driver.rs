@@ -63,6 +63,8 @@ pub struct Driver<P: Platform> {
     /// The device's clock when it was suspended.
     pub(crate) slept_at: u64,
     limits: Limits,
+    /// A closed file waits for work on the cores.
+    untidy: bool,
 }
 
 impl<P: Platform> Driver<P> {
@@ -96,6 +98,7 @@ impl<P: Platform> Driver<P> {
             hw_vms: try_vec(1024, false)?,
             slept_at: 0,
             limits: Limits::NONE,
+            untidy: false,
         };
         // Number 0 is used by no address space and no queue, so that a forgotten field names nothing.
         driver.hw_vms[0] = true;
@@ -242,21 +245,54 @@ impl<P: Platform> Driver<P> {
         self.serial = slot_of(u32::MAX);
     }
 
-    /// Closes a file: everything it made goes, whatever state it is in. What a device that does not answer may
-    /// still use stays until the function is reset.
+    /// Closes a file: everything it made goes, whatever state it is in. What an entry on the cores still uses goes with
+    /// [`Driver::tidy`]; what a device that does not answer may use stays until the function is reset.
     pub fn close(&mut self, file: u32) {
         let Some(f) = self.files.get_mut(file) else { return };
         (f.closed, f.events) = (true, VecDeque::new());
-        if self.release(file).is_ok() {
-            self.files.remove(file);
+        match self.release(file) {
+            Ok(()) => drop(self.files.remove(file)),
+            Err(Errno::Busy) => self.untidy = true,
+            Err(_) => {}
+        }
+    }
+
+    /// Takes what files that were closed during long work had to leave. To be called now and then; costs nothing if
+    /// there is nothing.
+    pub fn tidy(&mut self) {
+        if !core::mem::take(&mut self.untidy) {
+            return;
+        }
+        let mut at = 0;
+        loop {
+            let Some((file, closed)) = self.files.iter().map(|(id, f)| (id, f.closed)).nth(at) else {
+                return;
+            };
+            match if closed { self.release(file) } else { Err(Errno::Inval) } {
+                Ok(()) => {
+                    self.files.remove(file);
+                    continue;
+                }
+                Err(Errno::Busy) => self.untidy = true,
+                Err(_) => {}
+            }
+            at += 1;
         }
     }
 
     fn release(&mut self, file: u32) -> Result<()> {
+        // All of them stop, also if one is busy.
+        let mut busy = false;
         for queue in 0..self.queues.len() as u32 {
             if self.queue(file, queue).is_ok() {
-                self.queue_destroy(file, queue)?;
+                match self.queue_destroy(file, queue) {
+                    Err(Errno::Busy) => busy = true,
+                    done => done?,
+                }
             }
+        }
+        if busy {
+            return Err(Errno::Busy);
         }
         while let Some(vm) = self.file(file)?.vms.first() {
             self.vm_destroy(file, vm)?;

@@ -91,11 +91,12 @@ impl<P: Platform> Driver<P> {
         event.fault = fault;
         self.push_event(file, event);
         match self.admin.simple(&self.platform, Opcode::QueueDestroy, id) {
-            Ok(_) | Err(Errno::NoEnt) => {
+            // A busy one runs nothing more either; the device knows it until its owner destroys it.
+            done @ (Ok(_) | Err(Errno::NoEnt | Errno::Busy)) => {
                 self.drain_events();
                 if let Some(Some(q)) = self.queues.get_mut(id as usize) {
                     q.state().store(DRM_VINCI_QUEUE_LOST, Ordering::Release);
-                    q.gone = true;
+                    q.gone = done != Err(Errno::Busy);
                 }
                 self.platform.wake_queue(id);
                 return Ok(Cure::Queue);

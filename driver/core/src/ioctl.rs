@@ -3,7 +3,7 @@
 use vinci_hw::admin::{Command, Opcode};
 use vinci_hw::uapi::*;
 
-use crate::driver::Driver;
+use crate::driver::{Driver, Step};
 use crate::errno::{Errno, Result};
 use crate::platform::Platform;
 
@@ -46,8 +46,9 @@ impl<P: Platform> Driver<P> {
                 )
             }
             VINCI_IOCTL_QUEUE_CREATE => with(payload, |a| self.queue_create(file, a)),
+            // Who can sleep takes `queue_destroy_step`.
             VINCI_IOCTL_QUEUE_DESTROY => with(payload, |a: &mut drm_vinci_queue_id| {
-                if a.pad != 0 { Err(Errno::Inval) } else { self.queue_destroy(file, a.queue_id) }
+                if self.queue_destroy_step(file, a)? == Step::Sleep { Err(Errno::Busy) } else { Ok(()) }
             }),
             VINCI_IOCTL_QUEUE_RESET => with(payload, |a| self.queue_reset(file, a)),
             VINCI_IOCTL_QUEUE_KICK => {

@@ -98,7 +98,20 @@ impl<P: Platform> Driver<P> {
         created.map(|_| ())
     }
 
-    /// `DRM_IOCTL_VINCI_QUEUE_DESTROY`
+    /// One try of `DRM_IOCTL_VINCI_QUEUE_DESTROY`: `Sleep` means in a little while again, as an entry is on the cores. The
+    /// queue runs no other.
+    pub fn queue_destroy_step(&mut self, file: u32, a: &drm_vinci_queue_id) -> Result<Step<()>> {
+        if a.pad != 0 {
+            return Err(Errno::Inval);
+        }
+        match self.queue_destroy(file, a.queue_id) {
+            Ok(()) => Ok(Step::Ready(())),
+            Err(Errno::Busy) => Ok(Step::Sleep),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// `Errno::Busy` while an entry is on the cores.
     pub(crate) fn queue_destroy(&mut self, file: u32, id: u32) -> Result<()> {
         let q = self.queue(file, id)?;
         let vm = q.vm;

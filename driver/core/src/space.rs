@@ -102,8 +102,13 @@ impl<P: Platform> Driver<P> {
     pub(crate) fn hw_map(&mut self, hw: u32, va: u64, m: &Mapping) -> Result<()> {
         let mut done = 0;
         while done < m.len {
-            let b = self.buffers.get(m.buffer).ok_or(Errno::NoEnt)?;
-            let (place, contiguous) = b.piece(m.offset + done).ok_or(Errno::Inval)?;
+            let piece = self.buffers.get(m.buffer).and_then(|b| b.piece(m.offset + done));
+            let Some((place, contiguous)) = piece else {
+                // The caller checked that it fits.
+                self.admin.drop_added();
+                let _ = self.hw_unmap(hw, va, done.max(PAGE_SIZE));
+                return Err(Errno::Inval);
+            };
             let len = contiguous.min(m.len - done);
             let (kind, arg, addr) = match place {
                 Place::Hbm(die, offset) => (Target::Hbm, die, offset),
@@ -118,13 +123,16 @@ impl<P: Platform> Driver<P> {
                 len,
                 ..Command::new(Opcode::Map, hw)
             };
-            if let Err(e) = self.admin.execute(&self.platform, c) {
-                if done != 0 {
-                    let _ = self.hw_unmap(hw, va, done);
-                }
-                return Err(e);
-            }
             done += len;
+            // Many pieces are one exit of a guest, not as many.
+            if self.admin.add(c) || done == m.len {
+                let mapped = self.admin.finish(&self.platform);
+                if let Err(e) = mapped {
+                    // What is not there cannot be taken away.
+                    let _ = self.hw_unmap(hw, va, done);
+                    return Err(e);
+                }
+            }
         }
         Ok(())
     }

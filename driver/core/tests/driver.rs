@@ -280,3 +280,62 @@ fn fields_that_must_be_zero_are_checked() {
     let wait = drm_vinci_wait { queue_id, flags: 1, value: 0, timeout_ns: 0 };
     assert_eq!(d.wait_step(f, &wait), Err(Errno::Inval));
 }
+
+#[test]
+fn a_queue_at_work_is_destroyed_by_and_by() {
+    let rig = Rig::new();
+    let mut d = rig.driver().unwrap();
+    let (f, other) = (d.open(1, b"test").unwrap(), d.open(2, b"other").unwrap());
+    let vm = vm_create(&mut d, f).unwrap();
+    let q = queue_create(&mut d, f, vm, 0).unwrap();
+    let a = drm_vinci_queue_id { queue_id: q, pad: 0 };
+    rig.state().busy = 2;
+    assert_eq!(d.queue_destroy_step(f, &a), Ok(Step::Sleep));
+    vm_create(&mut d, other).unwrap();
+    assert_eq!(queue_destroy(&mut d, f, q), Err(Errno::Busy));
+    assert_eq!(d.queue_destroy_step(f, &a), Ok(Step::Ready(())));
+    assert_eq!(d.queue_destroy_step(f, &a), Err(Errno::NoEnt));
+
+    // A file that is closed meanwhile leaves what is in use, and no more, until it is looked after.
+    let queues = [queue_create(&mut d, f, vm, 0).unwrap(), queue_create(&mut d, f, vm, 1).unwrap()];
+    assert_eq!(rig.state().queues.len(), 2);
+    rig.state().busy = 1;
+    d.close(f);
+    assert_eq!(rig.state().queues.keys().copied().collect::<Vec<_>>(), queues[..1]);
+    assert_eq!(d.open_files().collect::<Vec<_>>(), [other]);
+    rig.state().busy = 1;
+    d.tidy();
+    assert_eq!(rig.state().queues.len(), 1);
+    d.tidy();
+    assert!(rig.state().queues.is_empty());
+    d.close(other);
+    rig.assert_clean();
+}
+
+#[test]
+fn pieces_are_mapped_a_few_at_a_time() {
+    let rig = Rig::new();
+    let mut d = rig.driver().unwrap();
+    let f = d.open(1, b"test").unwrap();
+    let vm = vm_create(&mut d, f).unwrap();
+    // The rig pins two pages to a piece: 100 pieces.
+    let mut a = drm_vinci_bo_userptr { addr: MIB, size: 200 * PAGE_SIZE, flags: 0, handle: 0 };
+    a = ask(&mut d, f, VINCI_IOCTL_BO_USERPTR, a).unwrap();
+    let counts = || {
+        let s = rig.state();
+        (s.rings, s.commands)
+    };
+    let before = counts();
+    vm_map(&mut d, f, map(vm, a.handle, VA_BASE, a.size)).unwrap();
+    let after = counts();
+    assert_eq!((after.0 - before.0, after.1 - before.1), (4, 100));
+    assert_eq!(rig.state().vms.values().next().unwrap().len(), 100);
+    vm_unmap(&mut d, f, vm, VA_BASE, a.size).unwrap();
+    // One that fails in the middle leaves nothing.
+    rig.state().fail_command.0 = 40;
+    assert_eq!(vm_map(&mut d, f, map(vm, a.handle, VA_BASE, a.size)), Err(Errno::NoSpc));
+    assert!(rig.state().vms.values().next().unwrap().is_empty());
+    vm_map(&mut d, f, map(vm, a.handle, VA_BASE, a.size)).unwrap();
+    d.close(f);
+    rig.assert_clean();
+}

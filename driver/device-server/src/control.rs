@@ -38,6 +38,11 @@ pub enum Request {
         /// Where.
         die: u32,
     },
+    /// The die's firmware crashes at the next entry: its queue faults.
+    Crash {
+        /// Where.
+        die: u32,
+    },
     /// The link from this die to the others is lost.
     LinkDown {
         /// Which.
@@ -146,6 +151,7 @@ fn carry_out(request: Request, function: Option<&Function>) -> Answer {
         Request::EccSingle { die } => inject(die, Injection::EccSingle { address: 0 }),
         Request::EccDouble { die, offset } => inject(die, Injection::EccDouble { offset }),
         Request::Hang { die } => inject(die, Injection::Hang),
+        Request::Crash { die } => inject(die, Injection::Crash),
         Request::LinkDown { die } => inject(die, Injection::LinkDown),
         Request::Remove => {
             function.remove();

@@ -164,7 +164,7 @@ fn execute(dev: &Arc<Inner>, c: &Command) -> Result<u64, Outcome> {
         Opcode::QueueCreate => create_queue(dev, c),
         Opcode::QueueDestroy => {
             let q = queue(dev, c.id)?;
-            lock_stopped(&q).state = State::Lost;
+            stop_for_good(&q)?;
             dev.queues.write()[c.id as usize] = None;
             dev.dies[q.setup.die as usize].remove_queue(c.id);
             // The page costs a descriptor while it is shared. If it cannot be taken back, the next queue of this
@@ -322,6 +322,21 @@ fn create_queue(dev: &Arc<Inner>, c: &Command) -> Result<u64, Outcome> {
     dev.dies[die as usize].add_queue(q);
     dev.dies[die as usize].wake();
     Ok(0)
+}
+
+/// Ends a queue, unless an entry of it is on the worker pool: then it takes no other, and the driver asks again.
+fn stop_for_good(q: &Queue) -> Result<(), Outcome> {
+    let mut run = q.run.lock();
+    if let Some((mut running, hold)) = run.jailed.take() {
+        running.stop();
+        q.vm.release(hold);
+    }
+    if run.state == State::Running {
+        run.ending = true;
+        return Err(Outcome::Busy);
+    }
+    run.state = State::Lost;
+    Ok(())
 }
 
 /// Drops what is outstanding; the result is how many entries that were.

@@ -84,18 +84,15 @@ impl CostModel {
 
     /// Cost of moving `bytes` in ns: within a die (read and write HBM), or over the link.
     pub fn copy_ns(&self, bytes: u64, over_link: bool) -> u64 {
-        self.moved_ns(bytes, 2.0, over_link)
-    }
-
-    /// Cost of storing `bytes` in ns.
-    pub fn fill_ns(&self, bytes: u64, over_link: bool) -> u64 {
-        self.moved_ns(bytes, 1.0, over_link)
-    }
-
-    /// `passes` is how often each byte crosses a memory's pins.
-    fn moved_ns(&self, bytes: u64, passes: f64, over_link: bool) -> u64 {
         let b = bytes as f64;
-        let memory = passes * b / self.hbm_bytes;
+        let memory = 2.0 * b / self.hbm_bytes;
+        (self.launch_ns + if over_link { memory.max(b / self.link_bytes) } else { memory }) as u64
+    }
+
+    /// Cost of storing `bytes` in ns: to the die's own HBM, or over the link.
+    pub fn fill_ns(&self, bytes: u64, over_link: bool) -> u64 {
+        let b = bytes as f64;
+        let memory = b / self.hbm_bytes;
         (self.launch_ns + if over_link { memory.max(b / self.link_bytes) } else { memory }) as u64
     }
 

@@ -189,6 +189,7 @@ impl Inner {
         self.lose_queues(Some(die));
         self.health.repair(Some(die));
         self.dies[die as usize].hang_next.store(false, Ordering::Release);
+        self.dies[die as usize].crash_next.store(false, Ordering::Release);
         self.scrub(die);
     }
 }

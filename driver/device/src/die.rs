@@ -30,6 +30,8 @@ pub struct Die {
     pub ecc_double: AtomicU64,
     /// Injected: the next kernel does not end.
     pub hang_next: AtomicBool,
+    /// Injected: the scheduler crashes at the next entry.
+    pub crash_next: AtomicBool,
     /// Clock limit in MHz, 0 for the profile's.
     pub clock_limit: AtomicU64,
     /// Temperature and power.

@@ -305,7 +305,7 @@ impl Inner {
     }
 
     fn copy(&self, q: &Queue, c: Copy2d) -> Result<Step, Cause> {
-        let over_link = [c.src, c.dst].iter().any(|&va| q.vm.is_over_link(q.setup.die, va));
+        let over_link = [c.src, c.dst].iter().any(|&va| q.vm.is_far(q.setup.die, va));
         let ns = self.costs.copy_ns(c.bytes(), over_link);
         if c.bytes() / 8 > INLINE_NS {
             return Ok(Step::Offload(Task::Copy(c, ns)));
@@ -315,7 +315,7 @@ impl Inner {
     }
 
     fn fill(&self, q: &Queue, va: u64, len: u64, value: u8) -> Result<Step, Cause> {
-        let ns = self.costs.fill_ns(len, q.vm.is_over_link(q.setup.die, va));
+        let ns = self.costs.fill_ns(len, q.vm.is_far(q.setup.die, va));
         if len / 16 > INLINE_NS {
             return Ok(Step::Offload(Task::Fill(va, len, value, ns)));
         }

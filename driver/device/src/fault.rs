@@ -1,7 +1,5 @@
 //! Turning what went wrong into a fault record.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
 use vinci_hw::sqe::Sqe;
 use vinci_hw::uapi::*;
 use vinci_kernels::KernelFault;
@@ -101,29 +99,4 @@ pub fn of_kernel(name: &str, core: u32, fault: &KernelFault) -> Cause {
         KernelFault::Exception { .. } => (DRM_VINCI_FAULT_EXCEPTION, 0, 0, false),
     };
     Cause { cause, core, address, size, write, text: format!("kernel {name}: {fault}") }
-}
-
-/// Runs a part of the model. A panic in it is a fault of the entry that caused it, and its die lives on.
-pub(crate) fn contained<T>(part: impl FnOnce() -> Result<T, Cause>) -> Result<T, Cause> {
-    catch_unwind(AssertUnwindSafe(part)).unwrap_or_else(|panic| {
-        let said = panic.downcast_ref::<&str>().map(|s| s.to_string());
-        let said = said.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
-        let text = format!("the device model panicked, which is a bug in it: {said}");
-        log::error!("{text}");
-        Err(Cause::new(DRM_VINCI_FAULT_EXCEPTION, text))
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_panic_is_a_fault_that_says_what_happened() {
-        let none: Vec<u32> = Vec::new();
-        let cause = contained(|| Ok(none[3])).unwrap_err();
-        assert_eq!(cause.cause, DRM_VINCI_FAULT_EXCEPTION);
-        assert!(cause.text.contains("index is 3"), "{}", cause.text);
-        assert_eq!(contained(|| Ok(7)).unwrap(), 7);
-    }
 }

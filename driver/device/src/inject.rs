@@ -22,6 +22,8 @@ pub enum Injection {
     },
     /// The next kernel does not end.
     Hang,
+    /// The scheduler's firmware crashes at the next entry: its queue faults, and the others go on.
+    Crash,
     /// The die reaches no other die's HBM, and none its, until the function is reset.
     LinkDown,
 }
@@ -66,6 +68,7 @@ impl Inner {
                 self.health.poison(die, offset);
             }
             Injection::Hang => at.hang_next.store(true, Ordering::Release),
+            Injection::Crash => at.crash_next.store(true, Ordering::Release),
             Injection::LinkDown => self.health.link_down(die),
         }
         Ok(())

@@ -298,11 +298,11 @@ impl AddressSpace {
         }
     }
 
-    /// Whether work on `die` reaches `va` over the link to another die.
-    pub(crate) fn is_over_link(&self, die: u32, va: u64) -> bool {
+    /// Whether `va` is another die's HBM for work on `die`. A range that crosses dies is judged by where it begins.
+    pub(crate) fn is_far(&self, die: u32, va: u64) -> bool {
         let map = self.map.read();
-        let below = map.range(..=va).next_back();
-        below.is_some_and(|(_, m)| matches!(m.target, Target::Hbm { die: of, .. } if of != die))
+        let found = map.range(..=va).next_back().filter(|(start, m)| va - **start < m.len);
+        found.is_some_and(|(_, m)| matches!(m.target, Target::Hbm { die: of, .. } if of != die))
     }
 
     /// The mapping at or below `va` and the one above it: first address and bytes, adjoining ones taken as one.

@@ -55,6 +55,8 @@ pub struct Run {
     pub model_ns: u64,
     /// Of the entry at the head, once it was taken.
     pub timing: Option<Timing>,
+    /// It is to be destroyed as soon as its entry on the worker pool has ended, and runs no other.
+    pub ending: bool,
     /// With [`State::Jailed`]: the kernel, and its hold on the address space.
     pub(crate) jailed: Option<(Box<Running>, usize)>,
 }
@@ -92,7 +94,7 @@ impl Queue {
         doorbell: NonNull<u8>,
     ) -> Self {
         let head = setup.goes_on.unwrap_or(0);
-        let run = Run { head, state: State::Ready, model_ns: 0, timing: None, jailed: None };
+        let run = Run { head, state: State::Ready, model_ns: 0, timing: None, ending: false, jailed: None };
         let mut q = Self {
             setup,
             vm,

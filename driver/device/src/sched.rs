@@ -1,6 +1,8 @@
 //! The scheduler of a die: one thread that takes entries from the queues, runs the cheap ones, hands the
 //! others to the worker pool, and sleeps when there is nothing to do.
 
+use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -13,7 +15,7 @@ use crate::clock::Engine;
 use crate::device::Inner;
 use crate::die::Die;
 use crate::exec::{Step, Task};
-use crate::fault::{Cause, NO_CORE, contained};
+use crate::fault::{Cause, NO_CORE};
 use crate::queue::{Queue, Run, State};
 use vinci_hw::doorbell;
 
@@ -55,9 +57,29 @@ pub(crate) fn run(dev: &Arc<Inner>, die: &Die) {
     }
 }
 
-/// Looks at every queue once; whether any of them got on.
+/// Looks at every queue once; whether any of them got on. A panic costs the queue that it happened at, not the die.
 fn pass(dev: &Arc<Inner>, die: &Die, queues: &[Arc<Queue>]) -> bool {
-    queues.iter().fold(false, |progress, q| advance(dev, die, q) | progress)
+    let at = Cell::new(0);
+    let look = || {
+        queues.iter().enumerate().fold(false, |progress, (n, q)| {
+            at.set(n);
+            advance(dev, die, q) | progress
+        })
+    };
+    catch_unwind(AssertUnwindSafe(look)).unwrap_or_else(|_| {
+        let q = &queues[at.get()];
+        let mut run = q.run.lock();
+        if let Some((mut running, hold)) = run.jailed.take() {
+            running.stop();
+            q.vm.release(hold);
+        }
+        run.timing = None;
+        fault(dev, q, &mut run, &crash())
+    })
+}
+
+fn crash() -> Cause {
+    Cause::new(DRM_VINCI_FAULT_EXCEPTION, "the device's firmware crashed at this entry")
 }
 
 /// Sleeps until something is to be done.
@@ -96,7 +118,7 @@ fn advance(dev: &Arc<Inner>, die: &Die, q: &Arc<Queue>) -> bool {
     let Some(mut run) = q.run.try_lock() else { return false };
     match run.state {
         State::Ready => {}
-        State::Waiting(limit) => match contained(|| recheck(dev, q, &run, limit)) {
+        State::Waiting(limit) => match recheck(dev, q, &run, limit) {
             Ok(Some(model_ns)) => {
                 run.state = State::Ready;
                 run.model_ns = run.model_ns.max(model_ns);
@@ -108,16 +130,14 @@ fn advance(dev: &Arc<Inner>, die: &Die, q: &Arc<Queue>) -> bool {
         },
         State::Jailed => {
             let Some((mut running, hold)) = run.jailed.take() else { return false };
-            let result = contained(|| running.poll(dev, &q.vm).transpose());
-            if matches!(result, Ok(None)) {
+            let Some(result) = running.poll(dev, &q.vm) else {
                 run.jailed = Some((running, hold));
                 return false;
-            }
+            };
             q.vm.release(hold);
             run.state = State::Ready;
             match result {
-                Ok(None) => {}
-                Ok(Some((engine, ns))) => {
+                Ok((engine, ns)) => {
                     complete(dev, die, q, &mut run, engine, ns);
                     alert(dev, q, &run);
                 }
@@ -146,10 +166,14 @@ fn take_batch(dev: &Arc<Inner>, die: &Die, q: &Arc<Queue>, mut run: MutexGuard<'
         return fault(dev, q, &mut run, &Cause::new(DRM_VINCI_FAULT_ENTRY, text));
     }
     let in_use = q.vm.enter();
+    if die.crash_next.load(Ordering::Relaxed) && die.crash_next.swap(false, Ordering::AcqRel) {
+        // PANIC: what was asked for; `pass` takes it.
+        panic!("an injected crash of die {}", die.index);
+    }
     for _ in 0..waiting.min(BATCH.into()) {
         let sqe = q.fetch(run.head);
         run.timing = if sqe.flags == 0 { None } else { dev.timing(&sqe) };
-        match contained(|| dev.step(die, q, &sqe, run.model_ns)) {
+        match dev.step(die, q, &sqe, run.model_ns) {
             Ok(Step::Done(engine, ns)) => complete(dev, die, q, &mut run, engine, ns),
             Ok(Step::Joined(model_ns)) => {
                 run.model_ns = run.model_ns.max(model_ns);
@@ -223,13 +247,16 @@ fn offload(dev: &Arc<Inner>, die: u32, q: &Arc<Queue>, sqe: Sqe, task: Task) {
     let (dev, q) = (dev.clone(), q.clone());
     let pool = dev.pool().clone();
     pool.spawn(move || {
-        let result = contained(|| task.run(&*dev.host, &q));
+        let result =
+            catch_unwind(AssertUnwindSafe(|| task.run(&*dev.host, &q))).unwrap_or_else(|_| Err(crash()));
         let die = &dev.dies[die as usize];
         {
             let mut run = q.run.lock();
             // A reset waits for `Running` to end, so the state is still that.
             run.state = State::Ready;
             match result {
+                // Nobody wants to hear of it any more.
+                _ if run.ending => run.state = State::Lost,
                 Ok((engine, ns)) => {
                     complete(&dev, die, &q, &mut run, engine, ns);
                     alert(&dev, &q, &run);

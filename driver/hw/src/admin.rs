@@ -25,7 +25,8 @@ pub enum Opcode {
     Peer = 0x06,
     /// Creates queue `id`: see [`Command::queue_create`].
     QueueCreate = 0x07,
-    /// Destroys queue `id` after its entry in flight has left the cores.
+    /// Destroys queue `id`. While a long entry of it is on the cores: [`Outcome::Busy`]; it runs no other, and is to be
+    /// destroyed again a little later.
     QueueDestroy = 0x08,
     /// Drops the outstanding entries of queue `id`; `result` is how many.
     QueueReset = 0x09,

@@ -122,6 +122,7 @@ impl Node for Embedded {
                 payload[..size_of::<drm_prime_handle>()].copy_from_slice(a.bytes());
                 Ok(())
             }
+            VINCI_IOCTL_QUEUE_DESTROY => self.machine.queue_destroy(self.file, payload),
             _ => self.driver().ioctl(self.file, cmd, payload, OwnMemory),
         }
     }

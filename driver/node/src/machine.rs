@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, MutexGuard};
-use vinci_core::Driver;
+use vinci_core::{Driver, Errno, Step};
 use vinci_device::{Device, Profile};
 use vinci_uapi::*;
 
@@ -41,8 +41,23 @@ impl Machine {
         if self.host.events_pending.swap(false, Ordering::AcqRel) {
             driver.drain_events();
         }
+        driver.tidy();
         self.exports.sweep(&mut driver);
         driver
+    }
+}
+
+/// How long who destroys a queue sleeps while an entry of it is on the cores.
+const BUSY: Duration = Duration::from_micros(200);
+
+impl Machine {
+    /// `DRM_IOCTL_VINCI_QUEUE_DESTROY`; waits for the queue's entry on the cores without the driver's lock.
+    pub(crate) fn queue_destroy(&self, file: u32, payload: &[u8]) -> Result<(), Errno> {
+        let a = drm_vinci_queue_id::from_bytes(payload).ok_or(Errno::Inval)?;
+        while self.driver().queue_destroy_step(file, &a)? == Step::Sleep {
+            std::thread::sleep(BUSY);
+        }
+        Ok(())
     }
 }
 

@@ -15,6 +15,7 @@ use vinci_hw::sqe;
 use vinci_uapi::*;
 
 use super::Stream;
+use super::lost;
 use super::queue::Queue;
 use crate::driver::Driver;
 use crate::error::Fault;
@@ -271,9 +272,16 @@ fn read_events(driver: &'static Driver) {
                 if let Some(graph) = driver.lanes.graph_of(stream) {
                     graph.lane_faulted(&fault);
                 }
+                // The driver's watchdog takes the queue, too.
+                lost::make_all_records(driver);
             }
-            DRM_VINCI_EVENT_RESET if event.queue_id == u32::MAX => log::warn!("the device was reset"),
-            DRM_VINCI_EVENT_RESET => log::warn!("die {} was reset", event.queue_id),
+            DRM_VINCI_EVENT_RESET => {
+                match event.queue_id {
+                    u32::MAX => log::warn!("the device was reset"),
+                    die => log::warn!("die {die} was reset"),
+                }
+                lost::make_all_records(driver);
+            }
             DRM_VINCI_EVENT_RAS => {
                 log::warn!("die {}: {}", event.fault.die, crate::driver::text(&event.fault.text));
             }

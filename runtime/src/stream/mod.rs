@@ -3,6 +3,7 @@
 mod args;
 pub(crate) mod callback;
 mod copy;
+pub(crate) mod lost;
 pub(crate) mod queue;
 pub(crate) mod record;
 mod ring;
@@ -417,6 +418,7 @@ impl Inner {
             let _ = queue.wait(queue.submitted(), Some(Duration::from_secs(1)), op);
             reset
         };
+        lost::make_records(self.driver, queue);
         let destroyed = queue.destroy();
         self.driver.queues.write().retain(|other| !Arc::ptr_eq(other, queue));
         match dropped {

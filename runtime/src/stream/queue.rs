@@ -43,6 +43,8 @@ pub(crate) struct Queue {
     /// The fault of another queue that stopped this one, as it ran a part of the same graph.
     inherited: Mutex<Option<Fault>>,
     destroyed: AtomicBool,
+    /// The device lost it, and what it was to record is done: see [`Queue::take_lost_records`].
+    settled_loss: AtomicBool,
 }
 
 /// What submitting changes; behind the lock.
@@ -88,6 +90,7 @@ impl Queue {
             stopped: AtomicBool::new(false),
             inherited: Mutex::new(None),
             destroyed: AtomicBool::new(false),
+            settled_loss: AtomicBool::new(false),
         })
     }
 
@@ -435,21 +438,11 @@ impl Queue {
         self.stopped.store(false, Ordering::Relaxed);
         *self.inherited.lock() = None;
         let Submit { producer, args } = &mut *submit;
-        let tail = producer.tail();
+        let dropped_from = producer.tail().saturating_sub(dropped.min(u64::from(ENTRIES)));
         producer.refresh(self.fence());
         args.clear();
         let mut kick = false;
-        let mut again = Vec::new();
-        for n in tail - dropped.min(u64::from(ENTRIES)).min(tail)..tail {
-            // SAFETY: in the ring; entries are plain data that this side wrote, and the lock keeps writers out.
-            let mut sqe = unsafe { self.slot(producer.slot_of(n + 1)).read() };
-            sqe::clear_stamp(&mut sqe);
-            match u32::from(sqe.opcode) {
-                DRM_VINCI_OP_EVENT_RECORD | DRM_VINCI_OP_NOTIFY_RECORD => again.push(sqe),
-                DRM_VINCI_OP_HOST_CALL => dropped_call(sqe::words(&sqe)[0]),
-                _ => {}
-            }
-        }
+        let again = self.records(producer, dropped_from, dropped_call);
         for sqe in again {
             let index = producer.slot();
             // SAFETY: the ring was emptied above and takes all its entries again.
@@ -463,6 +456,42 @@ impl Queue {
             self.kick("reset stream")?;
         }
         Ok(dropped)
+    }
+
+    /// The event and notify records among the entries from `from` on, counted from 0, without stamps. `call` gets the
+    /// cookies of host calls.
+    fn records(&self, producer: &Producer, from: u64, call: impl Fn(u64)) -> Vec<Sqe> {
+        let mut records = Vec::new();
+        for n in from..producer.tail() {
+            // SAFETY: in the ring; entries are plain data that this side wrote, and the lock keeps writers out.
+            let mut sqe = unsafe { self.slot(producer.slot_of(n + 1)).read() };
+            sqe::clear_stamp(&mut sqe);
+            match u32::from(sqe.opcode) {
+                DRM_VINCI_OP_EVENT_RECORD | DRM_VINCI_OP_NOTIFY_RECORD => records.push(sqe),
+                DRM_VINCI_OP_HOST_CALL => call(sqe::words(&sqe)[0]),
+                _ => {}
+            }
+        }
+        records
+    }
+
+    /// True if a reset, or the driver's watchdog, took it.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.state() == DRM_VINCI_QUEUE_LOST
+    }
+
+    /// Of a lost queue, once: the records that it did not come to, which others may wait for. It takes no more entries.
+    /// `dropped_call` gets the cookies of dropped host calls.
+    pub(crate) fn take_lost_records(&self, dropped_call: impl Fn(u64)) -> Vec<Sqe> {
+        let submit = self.submit.lock();
+        if !self.is_lost() || self.settled_loss.swap(true, Ordering::AcqRel) {
+            return Vec::new();
+        }
+        self.stopped.store(true, Ordering::Relaxed);
+        // A fence that cannot be (a device that lies) names no more than the ring holds.
+        let tail = submit.producer.tail();
+        let from = self.completed().min(tail).max(tail.saturating_sub(u64::from(ENTRIES)));
+        self.records(&submit.producer, from, dropped_call)
     }
 
     /// Gives the queue back to the driver. Waiters and later callers get an error.

@@ -106,6 +106,8 @@ enum Kind {
     EccDouble,
     /// The die's next kernel does not end
     Hang,
+    /// The die's firmware crashes at the next entry: its queue faults, the others go on
+    Crash,
     /// The die's link to the others is lost, until the function is reset
     LinkDown,
     /// The function is pulled out without a word
@@ -129,6 +131,7 @@ impl Inject {
             Kind::EccSingle => Request::EccSingle { die },
             Kind::EccDouble => Request::EccDouble { die, offset: self.offset },
             Kind::Hang => Request::Hang { die },
+            Kind::Crash => Request::Crash { die },
             Kind::LinkDown => Request::LinkDown { die },
             Kind::Remove => Request::Remove,
             Kind::Unplug => Request::Unplug,

@@ -87,6 +87,10 @@ pub struct State {
     pub fail_alloc: Fuse,
     pub fail_pin: Fuse,
     pub fail_command: Fuse,
+    /// How often a queue is still busy when it is to be destroyed.
+    pub busy: u32,
+    /// Stores to the admin queue's tail.
+    pub rings: u64,
     /// Answers nothing any more.
     pub silent: bool,
     pub commands: u64,
@@ -122,6 +126,8 @@ impl Rig {
             fail_alloc: Fuse::off(),
             fail_pin: Fuse::off(),
             fail_command: Fuse::off(),
+            busy: 0,
+            rings: 0,
             silent: false,
             commands: 0,
             wall: 0,
@@ -253,6 +259,10 @@ impl State {
                 assert!(self.reaches(q.ring, u64::from(q.entries) * 64) && self.reaches(q.fence, PAGE_SIZE));
                 assert!(self.queues.insert(q.queue, q).is_none(), "queue {} is there already", q.queue);
             }
+            Opcode::QueueDestroy if self.busy != 0 => {
+                self.busy -= 1;
+                return Err(Outcome::Busy);
+            }
             Opcode::QueueDestroy => {
                 self.queues.remove(&c.id).ok_or(Outcome::BadId)?;
             }
@@ -281,6 +291,7 @@ impl State {
     }
 
     fn ring(&mut self, tail: u64) {
+        self.rings += 1;
         while self.enabled && !self.silent && self.head != tail {
             // SAFETY: inside the ring.
             let c = unsafe { self.cpu(self.sq).cast::<Command>().add(self.head as usize).read() };

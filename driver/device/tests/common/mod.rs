@@ -176,6 +176,12 @@ impl UserQueue {
         unsafe { AtomicU64::from_ptr(self.fence as *mut u64) }.load(Ordering::Acquire)
     }
 
+    /// The queue's model clock.
+    pub fn model_ns(&self) -> u64 {
+        // SAFETY: as above.
+        unsafe { AtomicU64::from_ptr((self.fence + 16) as *mut u64) }.load(Ordering::Acquire)
+    }
+
     pub fn state(&self) -> u32 {
         // SAFETY: as above.
         unsafe { AtomicU32::from_ptr((self.fence + 8) as *mut u32) }.load(Ordering::Acquire)

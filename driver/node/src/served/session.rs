@@ -181,6 +181,13 @@ impl Session {
                 payload[..size_of::<drm_vinci_event_read>()].copy_from_slice(a.bytes());
                 return Ok(Answer::default());
             }
+            VINCI_IOCTL_QUEUE_DESTROY => {
+                self.machine.queue_destroy(self.file, payload)?;
+                let a = drm_vinci_queue_id::from_bytes(payload).ok_or(Errno::Inval)?;
+                self.sleepers.remove_queue(a.queue_id);
+                self.queues.retain(|&id| id != a.queue_id);
+                return Ok(Answer::default());
+            }
             VINCI_IOCTL_RESET | VINCI_IOCTL_INJECT if !self.privileged => return Err(Errno::Perm),
             IOCTL_PRIME_HANDLE_TO_FD => {
                 let a = drm_prime_handle::from_bytes(payload).ok_or(Errno::Inval)?;
@@ -204,14 +211,8 @@ impl Session {
         };
         let mut behind = Behind { at, memory: std::mem::take(&mut packet.memory) };
         self.machine.driver().ioctl(self.file, packet.head.cmd, payload, &mut behind)?;
-        match packet.head.cmd {
-            VINCI_IOCTL_QUEUE_CREATE => self.queue_created(payload)?,
-            VINCI_IOCTL_QUEUE_DESTROY => {
-                let a = drm_vinci_queue_id::from_bytes(payload).ok_or(Errno::Inval)?;
-                self.sleepers.remove_queue(a.queue_id);
-                self.queues.retain(|&id| id != a.queue_id);
-            }
-            _ => {}
+        if packet.head.cmd == VINCI_IOCTL_QUEUE_CREATE {
+            self.queue_created(payload)?;
         }
         Ok(Answer { memory: behind.memory, ..Answer::default() })
     }
