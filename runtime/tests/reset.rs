@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use vinci::{Buffer, Device, Error, FaultCause, Injection, Kernel, Stream, StreamOptions};
+use vinci::{Buffer, Device, Error, Event, EventFlags, FaultCause, Injection, Kernel, Stream, StreamOptions};
 
 const LIMIT: Option<Duration> = Some(Duration::from_secs(30));
 
@@ -53,7 +53,7 @@ fn errors_and_resets() {
     device.inject(Injection::Hang).unwrap();
     lost.launch(&nop, 1, &[]).unwrap();
     lost.record(&event).unwrap();
-    waits.wait(&event).unwrap();
+    waits.wait(&event, None).unwrap();
     waits.launch(&nop, 1, &[]).unwrap();
     assert!(matches!(waits.synchronize(Some(Duration::from_millis(100))), Err(Error::Timeout { .. })));
     device.reset().unwrap();

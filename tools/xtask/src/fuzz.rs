@@ -55,7 +55,15 @@ pub fn run(target: &str, full: bool) -> Result<()> {
     if folder().join(&kept).is_dir() {
         args.push(&kept);
     }
-    args.extend(["--", &seconds, "-timeout=60", "-rss_limit_mb=4096", "-print_final_stats=1"]);
+    args.extend([
+        "--",
+        &seconds,
+        "-timeout=60",
+        "-len_control=0",
+        "-max_len=2048",
+        "-rss_limit_mb=4096",
+        "-print_final_stats=1",
+    ]);
     let status = cargo_fuzz(&args).env("VINCI_LOG", "off").status().context("cargo fuzz")?;
     if !status.success() {
         bail!("{target}: see {}", Path::new("tests/fuzz/artifacts").join(target).display());
