@@ -50,9 +50,15 @@ pub fn complete(completed: &AtomicU64, value: u64) {
 #[inline]
 pub fn alert(wait_for: &AtomicU64, reached: u64) -> bool {
     fence(Ordering::SeqCst);
-    let wanted = wait_for.load(Ordering::Relaxed);
-    wanted <= reached
-        && wait_for.compare_exchange(wanted, NOBODY, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+    let mut wanted = wait_for.load(Ordering::Relaxed);
+    while wanted <= reached {
+        // Somebody who has just asked for less must not hide who sleeps already.
+        match wait_for.compare_exchange(wanted, NOBODY, Ordering::AcqRel, Ordering::Relaxed) {
+            Ok(_) => return true,
+            Err(now) => wanted = now,
+        }
+    }
+    false
 }
 
 /// Waiter: says that it waits for `value`; true if it is complete already and need not sleep.
@@ -98,6 +104,22 @@ mod tests {
             // A waiter that asked after the device looked saw the completion itself.
             assert!(saw || alerted || s.1.load(Ordering::Relaxed) == NOBODY);
             assert!(saw || alerted);
+        });
+    }
+
+    /// Who sleeps is woken, even if another waiter asks for an earlier entry at that very moment.
+    #[test]
+    fn a_second_waiter_hides_nobody() {
+        loom::model(|| {
+            let s = Arc::new((AtomicU64::new(0), AtomicU64::new(NOBODY)));
+            assert!(!wait_for(&s.0, &s.1, 2), "nothing is complete, so it sleeps");
+            let other = {
+                let s = s.clone();
+                loom::thread::spawn(move || wait_for(&s.0, &s.1, 1))
+            };
+            complete(&s.0, 2);
+            assert!(alert(&s.1, 2));
+            other.join().unwrap();
         });
     }
 }
