@@ -22,10 +22,16 @@
 
 #include "impl/convert.h"
 #include "impl/copy.h"
+#include "impl/gather.h"
+#include "impl/memory.h"
 #include "impl/pipe.h"
 #include "impl/print.h"
+#include "impl/reduce.h"
+#include "impl/select.h"
+#include "impl/sort.h"
 #include "impl/support.h"
 #include "impl/sync.h"
+#include "impl/transpose.h"
 #include "impl/vector.h"
 
 enum KernelMetaType {
@@ -57,5 +63,9 @@ inline __gm__ uint8_t *GetUserWorkspace(__gm__ uint8_t *workspace) { return work
 inline void SetSysWorkspace(__gm__ uint8_t *workspace) { ::vinci::core()->workspace = reinterpret_cast<uint64_t>(workspace); }
 inline void SetSysWorkspaceForce(__gm__ uint8_t *workspace) { SetSysWorkspace(workspace); }
 } // namespace AscendC
+
+/* Names that programs use without their namespace. */
+using AscendC::GetTPipePtr;
+using AscendC::TPosition;
 
 #endif

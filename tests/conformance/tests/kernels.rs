@@ -9,8 +9,15 @@ use std::{env, fs};
 use conformance::{Line, Verdict, Workspace, compile, report, run, sanitized};
 
 /// Programs of ours; each gets its own kernels as a code object, too.
-const PROGRAMS: &[(&str, &[&str])] =
-    &[("add", &[]), ("convert", &[]), ("faults", &["1000"]), ("escape", &[])];
+const PROGRAMS: &[(&str, &[&str])] = &[
+    ("add", &[]),
+    ("convert", &[]),
+    ("reduce", &[]),
+    ("rearrange", &[]),
+    ("choose", &[]),
+    ("faults", &["1000"]),
+    ("escape", &[]),
+];
 
 /// A sample: its folder, its program, and what it must print, how often.
 struct Sample {

@@ -1,15 +1,14 @@
-/* Conversions, comparisons and selection. */
+/* Conversions. */
 #ifndef VINCI_ASCENDC_CONVERT_H
 #define VINCI_ASCENDC_CONVERT_H
 
+#include "int4.h"
 #include "lanes.h"
 #include "vector.h"
 
 namespace AscendC {
 
 enum class RoundMode : uint8_t { CAST_NONE = 0, CAST_RINT, CAST_FLOOR, CAST_CEIL, CAST_ROUND, CAST_TRUNC, CAST_ODD };
-enum class CMPMODE : uint8_t { LT = 0, GT, EQ, LE, GE, NE };
-enum class SELMODE : uint8_t { VSEL_CMPMASK_SPR = 0, VSEL_TENSOR_SCALAR_MODE, VSEL_TENSOR_TENSOR_MODE };
 
 } // namespace AscendC
 
@@ -111,102 +110,54 @@ template <typename D, typename S> inline __attribute__((always_inline)) D conver
     }
 }
 
-template <typename T> inline __attribute__((always_inline)) bool compare(T a, T b, AscendC::CMPMODE mode)
-{
-    switch (mode) {
-        case AscendC::CMPMODE::LT: return a < b;
-        case AscendC::CMPMODE::GT: return a > b;
-        case AscendC::CMPMODE::EQ: return a == b;
-        case AscendC::CMPMODE::LE: return a <= b;
-        case AscendC::CMPMODE::GE: return a >= b;
-        default: return a != b;
-    }
-}
-
 } // namespace vinci
 
 namespace AscendC {
 
 template <typename D, typename S>
+inline void cast_masked(const LocalTensor<D> &dst, const LocalTensor<S> &src, RoundMode how, const vinci::Mask &mask,
+    uint32_t repeats, const UnaryRepeatParams &p)
+{
+    if constexpr (kSame<D, int4b_t>) {
+        vinci::to_nibbles<S>(dst.GetPhyAddr(), p.dstBlkStride, p.dstRepStride, {src.GetPhyAddr(), p.srcBlkStride, p.srcRepStride},
+            mask, repeats, [how](S s) { return vinci::convert<int8_t, S>(s, how); });
+    } else if constexpr (kSame<S, int4b_t>) {
+        vinci::from_nibbles<D>({dst.GetPhyAddr(), p.dstBlkStride, p.dstRepStride}, src.GetPhyAddr(), p.srcBlkStride,
+            p.srcRepStride, mask, repeats);
+    } else {
+        vinci::masked1<D, S>({dst.GetPhyAddr(), p.dstBlkStride, p.dstRepStride},
+            {src.GetPhyAddr(), p.srcBlkStride, p.srcRepStride}, mask, repeats, "Cast",
+            [how](S s) { return vinci::convert<D, S>(s, how); });
+    }
+}
+
+template <typename D, typename S>
 inline void Cast(const LocalTensor<D> &dst, const LocalTensor<S> &src, const RoundMode &mode, const uint32_t count)
 {
     const RoundMode how = mode;
-    vinci::flat1(dst.GetPhyAddr(), src.GetPhyAddr(), count, "Cast",
-        [how](S s) __attribute__((always_inline)) { return vinci::convert<D, S>(s, how); });
+    if constexpr (kSame<D, int4b_t> || kSame<S, int4b_t>) {
+        /* Side by side: 128 elements of 16 bits beside 64 bytes of these. */
+        vinci::Mask m;
+        m.count = count;
+        if (count != 0) {
+            cast_masked(dst, src, how, m, 0, kSame<D, int4b_t> ? UnaryRepeatParams(1, 1, 2, 8) : UnaryRepeatParams(1, 1, 8, 2));
+        }
+    } else {
+        vinci::flat1(dst.GetPhyAddr(), src.GetPhyAddr(), count, "Cast",
+            [how](S s) __attribute__((always_inline)) { return vinci::convert<D, S>(s, how); });
+    }
 }
 template <typename D, typename S, bool isSetMask = true>
 inline void Cast(const LocalTensor<D> &dst, const LocalTensor<S> &src, const RoundMode &mode, const uint64_t mask,
     const uint8_t repeats, const UnaryRepeatParams &p)
 {
-    const RoundMode how = mode;
-    vinci::masked1<D, S>({dst.GetPhyAddr(), p.dstBlkStride, p.dstRepStride},
-        {src.GetPhyAddr(), p.srcBlkStride, p.srcRepStride},
-        isSetMask ? vinci::Mask::first(mask) : vinci::Mask::current(), repeats, "Cast",
-        [how](S s) { return vinci::convert<D, S>(s, how); });
+    cast_masked(dst, src, mode, isSetMask ? vinci::Mask::first(mask) : vinci::Mask::current(), repeats, p);
 }
-
-/* A bit for each element, the first in the lowest bit of the first byte. */
-template <typename T, typename U>
-inline void Compare(const LocalTensor<U> &dst, const LocalTensor<T> &src0, const LocalTensor<T> &src1, CMPMODE mode, uint32_t count)
+template <typename D, typename S, bool isSetMask = true>
+inline void Cast(const LocalTensor<D> &dst, const LocalTensor<S> &src, const RoundMode &mode, const uint64_t mask[],
+    const uint8_t repeats, const UnaryRepeatParams &p)
 {
-    const T *a = src0.GetPhyAddr(), *b = src1.GetPhyAddr();
-    auto *to = reinterpret_cast<uint8_t *>(dst.GetPhyAddr());
-    vinci::check_ub(a, count * sizeof(T), "Compare");
-    vinci::check_ub(b, count * sizeof(T), "Compare");
-    vinci::check_ub(to, (count + 7) / 8, "Compare");
-    for (uint32_t i = 0; i < count; i += 8) {
-        uint8_t bits = 0;
-        for (uint32_t k = 0; k < 8 && i + k < count; ++k) {
-            bits |= static_cast<uint8_t>(vinci::compare(a[i + k], b[i + k], mode) << k);
-        }
-        to[i / 8] = bits;
-    }
-    vinci::charge_vector(count * sizeof(T));
-}
-template <typename T, typename U>
-inline void CompareScalar(const LocalTensor<U> &dst, const LocalTensor<T> &src, const T scalar, CMPMODE mode, uint32_t count)
-{
-    const T *a = src.GetPhyAddr();
-    auto *to = reinterpret_cast<uint8_t *>(dst.GetPhyAddr());
-    vinci::check_ub(a, count * sizeof(T), "CompareScalar");
-    vinci::check_ub(to, (count + 7) / 8, "CompareScalar");
-    for (uint32_t i = 0; i < count; i += 8) {
-        uint8_t bits = 0;
-        for (uint32_t k = 0; k < 8 && i + k < count; ++k) {
-            bits |= static_cast<uint8_t>(vinci::compare(a[i + k], scalar, mode) << k);
-        }
-        to[i / 8] = bits;
-    }
-    vinci::charge_vector(count * sizeof(T));
-}
-
-/* src0 where the bit is set, else src1. */
-template <typename T, typename U>
-inline void Select(const LocalTensor<T> &dst, const LocalTensor<U> &mask, const LocalTensor<T> &src0,
-    const LocalTensor<T> &src1, SELMODE, uint32_t count)
-{
-    const auto *bits = reinterpret_cast<const uint8_t *>(mask.GetPhyAddr());
-    vinci::check_ub(bits, (count + 7) / 8, "Select");
-    vinci::check_ub(src0.GetPhyAddr(), count * sizeof(T), "Select");
-    vinci::check_ub(src1.GetPhyAddr(), count * sizeof(T), "Select");
-    vinci::check_ub(dst.GetPhyAddr(), count * sizeof(T), "Select");
-    for (uint32_t i = 0; i < count; ++i) {
-        dst.GetPhyAddr()[i] = (bits[i / 8] >> (i % 8)) & 1 ? src0.GetPhyAddr()[i] : src1.GetPhyAddr()[i];
-    }
-    vinci::charge_vector(count * sizeof(T));
-}
-template <typename T, typename U>
-inline void Select(const LocalTensor<T> &dst, const LocalTensor<U> &mask, const LocalTensor<T> &src0, T scalar, SELMODE,
-    uint32_t count)
-{
-    const auto *bits = reinterpret_cast<const uint8_t *>(mask.GetPhyAddr());
-    vinci::check_ub(bits, (count + 7) / 8, "Select");
-    vinci::check_ub(src0.GetPhyAddr(), count * sizeof(T), "Select");
-    vinci::check_ub(dst.GetPhyAddr(), count * sizeof(T), "Select");
-    for (uint32_t i = 0; i < count; ++i) {
-        dst.GetPhyAddr()[i] = (bits[i / 8] >> (i % 8)) & 1 ? src0.GetPhyAddr()[i] : scalar;
-    }
-    vinci::charge_vector(count * sizeof(T));
+    cast_masked(dst, src, mode, isSetMask ? vinci::Mask::bits(mask) : vinci::Mask::current(), repeats, p);
 }
 
 } // namespace AscendC

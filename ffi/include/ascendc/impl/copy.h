@@ -103,7 +103,7 @@ template <typename T> inline void SetAtomicType() {}
 /* Replaces an element of global memory by what an atomic copy makes of it; other cores may do so too. */
 template <typename T> inline void atomic_element(T *to, T value, uint64_t how)
 {
-    using Bits = typename Choose<sizeof(T) == 1, typename Choose<sizeof(T) == 2, uint32_t, uint16_t>::type, uint8_t>::type;
+    using Bits = typename Choose<sizeof(T) == 1, uint8_t, typename Choose<sizeof(T) == 2, uint16_t, uint32_t>::type>::type;
     T old;
     Bits before, after;
     do {

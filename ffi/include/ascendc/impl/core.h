@@ -75,6 +75,7 @@ enum Scratch : int {
     kCompareLow = 8, /* result of a comparison without destination */
     kCompareHigh = 9,
     kEvents = 10,    /* event ids that are in use, by pair of pipes, to 58 */
+    kMerged = 57,    /* how many elements of each queue the last merge took, 16 bits each */
     kFixQuant = 59,
     kReduceLow = 60, /* result of a reduction that a register holds */
     kReduceIndex = 61,

@@ -174,6 +174,8 @@ template <TPosition position, int32_t depth, auto config = 0>
 class TQue : public TQueBind<position, position, depth, config> {
 };
 
+template <TPosition position, uint32_t n> class TBufPool;
+
 template <TPosition position = TPosition::LCM> class TBuf {
 public:
     static constexpr TPosition srcPosition = position;
@@ -239,6 +241,10 @@ public:
         buffer.furnish(take(local_of(position), length), length);
         return true;
     }
+
+    template <TPosition position, uint32_t n> bool InitBufPool(TBufPool<position, n> &pool, uint32_t length);
+    template <TPosition position, uint32_t n, TPosition other, uint32_t m>
+    bool InitBufPool(TBufPool<position, n> &pool, uint32_t length, TBufPool<other, m> &shared);
 
     template <HardEvent event> __aicore__ TEventID AllocEventID()
     {

@@ -252,15 +252,11 @@ template <typename... Args> inline void PRINTF(const char *text, Args... args)
 
 namespace vinci::out {
 
-/* As the C library's, and a better match than it where both are visible. */
-inline int printf(const char *text)
+/* As the C library's. With arguments it is the better match where both are visible; without, the other one is, which
+ * is below. */
+template <typename... Args> inline int printf(const char *text, Args... args)
 {
-    AscendC::PRINTF("%s", text);
-    return 0;
-}
-template <typename First, typename... Rest> inline int printf(const char *text, First first, Rest... rest)
-{
-    AscendC::PRINTF(text, first, rest...);
+    AscendC::PRINTF(text, args...);
     return 0;
 }
 
@@ -268,6 +264,16 @@ template <typename First, typename... Rest> inline int printf(const char *text, 
 
 #if defined(__VINCI_DEVICE__)
 using vinci::out::printf;
+extern "C" __attribute__((device, weak, visibility("hidden"), no_builtin)) int printf(const char *text, ...)
+{
+    vinci::Text t;
+    va_list args;
+    va_start(args, text);
+    vinci::format(t, text, args);
+    va_end(args);
+    vinci::emit(t);
+    return 0;
+}
 #endif
 
 namespace AscendC {
