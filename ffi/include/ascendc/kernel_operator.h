@@ -22,7 +22,10 @@
 
 #include "impl/convert.h"
 #include "impl/copy.h"
+#include "impl/cube.h"
+#include "impl/fixpipe.h"
 #include "impl/gather.h"
+#include "impl/load.h"
 #include "impl/memory.h"
 #include "impl/pipe.h"
 #include "impl/print.h"

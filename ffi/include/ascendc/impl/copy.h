@@ -203,29 +203,42 @@ inline void DataCopy(const GlobalTensor<T> &dst, const LocalTensor<T> &src, cons
     rows_out(const_cast<T *>(dst.GetPhyAddr()), src.GetPhyAddr(), local_of(src.GetPosition()), p.blockCount, p.blockLen * 32ull, p.srcStride * 32ll, p.dstStride * 32ll, "DataCopy");
 }
 
+/* Bytes that lengths of a copy to a memory count. */
+constexpr uint64_t copy_unit(vinci::Local to) { return to == vinci::kBt ? 64 : (to == vinci::kFb ? 128 : 32); }
+
 /* Within the core. */
-template <typename T>
-inline void DataCopy(const LocalTensor<T> &dst, const LocalTensor<T> &src, const DataCopyParams &p)
+template <typename T, typename U>
+inline void DataCopy(const LocalTensor<T> &dst, const LocalTensor<U> &src, const DataCopyParams &p)
 {
     if (p.blockCount == 0 || p.blockLen == 0) {
         return;
     }
-    const uint64_t bytes = p.blockLen * 32ull;
     const auto to = local_of(dst.GetPosition()), from = local_of(src.GetPosition());
-    vinci::check_local(to, dst.GetPhyAddr(), p.blockCount * bytes + (p.blockCount - 1) * p.dstStride * 32ull, 32, "DataCopy");
-    vinci::check_local(from, src.GetPhyAddr(), p.blockCount * bytes + (p.blockCount - 1) * p.srcStride * 32ull, 32, "DataCopy");
+    const uint64_t bytes = p.blockLen * copy_unit(to);
+    const uint64_t dstGap = p.dstStride * copy_unit(to), srcGap = p.srcStride * 32ull;
+    vinci::check_local(to, dst.GetPhyAddr(), p.blockCount * bytes + (p.blockCount - 1) * dstGap, 32, "DataCopy");
+    const uint64_t taken = sizeof(T) > sizeof(U) ? bytes / sizeof(T) * sizeof(U) : bytes;
+    vinci::check_local(from, src.GetPhyAddr(), p.blockCount * taken + (p.blockCount - 1) * srcGap, 32, "DataCopy");
     auto *d = reinterpret_cast<uint8_t *>(dst.GetPhyAddr());
     auto *s = reinterpret_cast<const uint8_t *>(src.GetPhyAddr());
     for (uint32_t i = 0; i < p.blockCount; ++i) {
-        __builtin_memmove(d, s, bytes);
-        d += bytes + p.dstStride * 32;
-        s += bytes + p.srcStride * 32;
+        if constexpr (kSame<T, U>) {
+            __builtin_memmove(d, s, bytes);
+        } else {
+            /* Biases become float on their way. */
+            static_assert(kSame<T, float>, "a copy converts to float only");
+            for (uint64_t k = 0; k < bytes / sizeof(T); ++k) {
+                reinterpret_cast<T *>(d)[k] = static_cast<T>(reinterpret_cast<const U *>(s)[k]);
+            }
+        }
+        d += bytes + dstGap;
+        s += taken + srcGap;
     }
     vinci::charge(from == vinci::kL1 ? vinci::kMte1 : vinci::kV, p.blockCount * bytes / 128.0);
 }
 template <typename T> inline void DataCopy(const LocalTensor<T> &dst, const LocalTensor<T> &src, uint32_t count)
 {
-    DataCopy(dst, src, DataCopyParams(1, static_cast<uint16_t>(whole_blocks<T>(count, "DataCopy") / 32), 0, 0));
+    DataCopy(dst, src, DataCopyParams(1, static_cast<uint16_t>((whole_blocks<T>(count, "DataCopy") + copy_unit(local_of(dst.GetPosition())) - 1) / copy_unit(local_of(dst.GetPosition()))), 0, 0));
 }
 
 /* Rows of any length: in local memory each begins at a multiple of 32 bytes. `srcStride` of global memory is in
@@ -318,7 +331,7 @@ inline void DataCopy(const LocalTensor<T> &dst, const GlobalTensor<T> &src, cons
                     __builtin_memcpy(block, row, 32);
                 } else {
                     for (uint64_t k = 0; k < c0; ++k) {
-                        block[k] = k < width ? row[k] : T(0);
+                        block[k] = k < width ? row[k] : T();
                     }
                 }
             }

@@ -74,7 +74,11 @@ enum Scratch : int {
     kPadValue = 7,
     kCompareLow = 8, /* result of a comparison without destination */
     kCompareHigh = 9,
-    kEvents = 10,    /* event ids that are in use, by pair of pipes, to 58 */
+    kEvents = 10,    /* event ids that are in use, by pair of pipes, to 51 */
+    kImage = 52,     /* height, width and padding of the image in L1 */
+    kImagePad = 53,  /* what is around it */
+    kFixNd = 54,     /* matrices that a copy of L0C makes rows of */
+    kFixScales = 55, /* where a scale for each column is */
     kMerged = 57,    /* how many elements of each queue the last merge took, 16 bits each */
     kFixQuant = 59,
     kReduceLow = 60, /* result of a reduction that a register holds */

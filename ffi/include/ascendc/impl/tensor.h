@@ -10,6 +10,17 @@ namespace AscendC {
 enum class CacheMode { CACHE_MODE_DISABLE = 0, CACHE_MODE_NORMAL = 1, CACHE_MODE_LAST = 2, CACHE_MODE_PERSISTENT = 4 };
 enum class CacheRwMode { READ = 1, WRITE = 2, RW = 3 };
 
+/* Elements of four bits lie two in a byte: an offset counts these, a pointer bytes. */
+template <typename T> constexpr uint64_t steps_of(uint64_t elements)
+{
+    if constexpr (kSame<T, int4b_t>) {
+        return elements / 2;
+    } else {
+        return elements;
+    }
+}
+template <typename T> constexpr uint64_t elements_of(uint64_t steps) { return kSame<T, int4b_t> ? steps * 2 : steps; }
+
 template <typename T> class GlobalTensor {
 public:
     using PrimType = T;
@@ -41,7 +52,7 @@ public:
     GlobalTensor operator[](uint64_t offset) const
     {
         GlobalTensor other = *this;
-        other.address_ = address_ + offset;
+        other.address_ = address_ + steps_of<T>(offset);
         other.size_ = size_ > offset ? size_ - offset : 0;
         return other;
     }
@@ -63,7 +74,7 @@ public:
     using PrimType = T;
     LocalTensor() = default;
     LocalTensor(TPosition position, uint32_t address, uint32_t elements)
-        : position_(position), bytes_(elements * sizeof(T))
+        : position_(position), bytes_(static_cast<uint32_t>(steps_of<T>(elements) * sizeof(T)))
     {
         data_ = reinterpret_cast<T *>(vinci::core()->local[local_of(position)] + address);
     }
@@ -79,14 +90,14 @@ public:
     LocalTensor operator[](uint32_t offset) const
     {
         LocalTensor other = *this;
-        other.data_ = data_ + offset;
-        const uint32_t skip = offset * sizeof(T);
+        other.data_ = data_ + steps_of<T>(offset);
+        const auto skip = static_cast<uint32_t>(steps_of<T>(offset) * sizeof(T));
         other.bytes_ = bytes_ > skip ? bytes_ - skip : 0;
         return other;
     }
-    uint32_t GetSize() const { return bytes_ / sizeof(T); }
+    uint32_t GetSize() const { return static_cast<uint32_t>(elements_of<T>(bytes_ / sizeof(T))); }
     uint32_t GetLength() const { return bytes_; }
-    void SetSize(uint32_t elements) { bytes_ = elements * sizeof(T); }
+    void SetSize(uint32_t elements) { bytes_ = static_cast<uint32_t>(steps_of<T>(elements) * sizeof(T)); }
     TPosition GetPosition() const { return position_; }
     void SetUserTag(uint32_t tag) { tag_ = tag; }
     uint32_t GetUserTag() const { return tag_; }
