@@ -51,7 +51,9 @@ pub fn run(target: &str, full: bool) -> Result<()> {
     let learnt = learnt.to_string_lossy().into_owned();
     let seconds = format!("-max_total_time={}", seconds(full));
     let mut args = vec!["run", "--fuzz-dir", ".", target, &learnt];
-    let kept = format!("corpus/{target}");
+    // The profiles that come with Vinci are the best seeds of one.
+    let kept =
+        if target == "profile" { "../../driver/device/profiles".into() } else { format!("corpus/{target}") };
     if folder().join(&kept).is_dir() {
         args.push(&kept);
     }
@@ -60,7 +62,6 @@ pub fn run(target: &str, full: bool) -> Result<()> {
         &seconds,
         "-timeout=60",
         "-len_control=0",
-        "-max_len=2048",
         "-rss_limit_mb=4096",
         "-print_final_stats=1",
     ]);
