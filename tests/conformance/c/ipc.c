@@ -396,6 +396,7 @@ static pid_t start_other(void)
     posix_spawn_file_actions_adddup2(&actions, down[0], 3);
     posix_spawn_file_actions_adddup2(&actions, up[1], 4);
     TRUE(posix_spawn(&pid, "/proc/self/exe", &actions, NULL, arguments, environ) == 0);
+    posix_spawn_file_actions_destroy(&actions);
     close(down[0]);
     close(up[1]);
     from_other = up[0];
