@@ -41,6 +41,10 @@ impl Service {
         let socket = env::temp_dir().join(format!("vinci-conformance-{}.sock", process::id()));
         let mut command = workspace.command(&workspace.lib.join("vinci"));
         command.arg("serve").arg("--socket").arg(&socket).env_remove("VINCI_DEVICE");
+        // Who comes and goes is of no interest beside a table.
+        if env::var_os("VINCI_LOG").is_none() {
+            command.env("VINCI_LOG", "warn");
+        }
         let process = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().expect("vinci serve starts");
         let mut service = Self { process, socket };
         let start = Instant::now();
