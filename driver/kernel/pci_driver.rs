@@ -80,6 +80,9 @@ impl pci::Driver for Vinci {
             pdev.set_master();
             // SAFETY: no DMA yet.
             unsafe { pdev.dma_set_mask_and_coherent(DmaMask::new::<64>())? };
+            // A piece of a mapping may be as long as it likes.
+            // SAFETY: no DMA yet.
+            unsafe { pdev.dma_set_max_seg_size(u32::MAX) };
             let bound: &'bound pci::Device<Bound> = pdev;
             if bound.resource_len(regs::pci::BAR_REGISTERS.into())? < regs::BAR0_SIZE {
                 dev_err!(pdev, "BAR0 is too small\n");

@@ -12,11 +12,18 @@ static int32_t buf = -1, foreign = -1;
 static uint32_t made;
 static uint64_t va;
 
-/* What is to be undone is in `made`, or nothing is. */
+/*
+ * What is to be undone after a success is in `made`, or nothing is. Who takes something away needs it made before, and
+ * it must still be there after a failure.
+ */
 struct step {
 	const char *name;
 	int (*run)(void);
 	void (*undo)(void);
+	int (*prepare)(void);
+	void (*after_failure)(void);
+	/* What it answers if nothing fails. */
+	int answer;
 };
 
 static int do_open(void)
@@ -207,6 +214,44 @@ static int read_event(void)
 	return ret == -ETIME ? 0 : ret;
 }
 
+static int vm_take(void)
+{
+	return request(s.fd, DRM_IOCTL_VINCI_VM_DESTROY, &(struct drm_vinci_vm_destroy){ .vm_id = made });
+}
+
+static int queue_take(void)
+{
+	return request(s.fd, DRM_IOCTL_VINCI_QUEUE_DESTROY, &(struct drm_vinci_queue_id){ .queue_id = made });
+}
+
+static int bo_take(void)
+{
+	return bo_close(s.fd, made);
+}
+
+/* No queue waits for an answer, no memory holds a code object. */
+static int resume(void)
+{
+	return request(s.fd, DRM_IOCTL_VINCI_QUEUE_RESUME, &(struct drm_vinci_queue_resume){ .queue_id = s.q.id });
+}
+
+static int code_load(void)
+{
+	struct drm_vinci_code_load a = { .vm_id = s.vm, .va = s.hbm_va, .size = PAGE };
+
+	return request(s.fd, DRM_IOCTL_VINCI_CODE_LOAD, &a);
+}
+
+static int code_unload(void)
+{
+	return request(s.fd, DRM_IOCTL_VINCI_CODE_UNLOAD, &(struct drm_vinci_code_unload){ .vm_id = s.vm });
+}
+
+static int inject(void)
+{
+	return request(s.fd, DRM_IOCTL_VINCI_INJECT, &(struct drm_vinci_inject){ .kind = DRM_VINCI_INJECT_ECC_SINGLE });
+}
+
 static int reset_die(void)
 {
 	return request(s.fd, DRM_IOCTL_VINCI_RESET, &(struct drm_vinci_reset){ .scope = DRM_VINCI_RESET_DIE, .die = 1 });
@@ -235,9 +280,18 @@ static const struct step steps[] = {
 	{ "BO_CREATE, host", host_make, bo_end },
 	{ "BO_USERPTR", pin, bo_end },
 	{ "BO_INFO", info, nothing },
+	{ "VM_DESTROY", vm_take, nothing, vm_make, vm_end },
+	{ "GEM_CLOSE", bo_take, nothing, hbm_make, bo_end },
+	{ "GEM_CLOSE, pinned", bo_take, nothing, pin, bo_end },
 	{ "VM_MAP", map_vm, map_end },
+	{ "VM_UNMAP", unmap_vm, nothing, map_vm, map_end },
 	{ "VM_PEER", peer, nothing },
 	{ "QUEUE_CREATE", queue_make, queue_end },
+	{ "QUEUE_DESTROY", queue_take, nothing, queue_make, queue_end },
+	{ "QUEUE_RESUME", resume, nothing, .answer = -ENOENT },
+	{ "CODE_LOAD", code_load, nothing, .answer = -EINVAL },
+	{ "CODE_UNLOAD", code_unload, nothing, .answer = -ENOENT },
+	{ "INJECT", inject, nothing },
 	{ "QUEUE_KICK", kick, nothing },
 	{ "QUEUE_QUERY", ask_queue, nothing },
 	{ "QUEUE_RESET", reset_queue, nothing },
@@ -269,14 +323,23 @@ static void nth(int fd, unsigned n)
 	CHECK(pwrite(fd, text, strlen(text), 0) > 0);
 }
 
-/* Whether the failure that was ordered has happened; orders none. */
+/*
+ * Whether the failure that was ordered has happened; orders none. Asking makes copies, too, which the failure may hit:
+ * then it has not happened before, and none is ordered any more.
+ */
 static bool failed(int fd)
 {
 	char text[16] = {};
 
-	CHECK(pread(fd, text, sizeof(text) - 1, 0) > 0);
-	nth(fd, 0);
-	return atoi(text) == 0;
+	if (pread(fd, text, sizeof(text) - 1, 0) < 0) {
+		CHECK(errno == EFAULT);
+		return false;
+	}
+	if (atoi(text) == 0)
+		return true;
+	if (pwrite(fd, "0", 1, 0) < 0)
+		CHECK(errno == EFAULT);
+	return false;
 }
 
 static void make_foreign(void)
@@ -326,18 +389,25 @@ int main(void)
 
 			if (n > 2000)
 				FAIL("%s: no end of failures", step->name);
+			if (step->prepare)
+				OK(step->prepare());
 			nth(control, n);
 			ret = step->run();
 			hit = failed(control);
-			if (!hit && ret)
+			if (!hit && ret != step->answer)
 				FAIL("%s: %d without a failure", step->name, ret);
 			if (!ret)
 				step->undo();
-			else if (ret != -ENOMEM && ret != -EFAULT)
+			else if (step->after_failure)
+				step->after_failure();
+			if (ret == step->answer) {
+				survived += hit;
+				continue;
+			}
+			if (ret != -ENOMEM && ret != -EFAULT)
 				FAIL("%s: failure %u gives %s", step->name, n, strerror(-ret));
-			errors += ret != 0;
-			here += ret != 0;
-			survived += hit && !ret;
+			errors++;
+			here++;
 		}
 		printf("%-28s %3u failures, %u errors\n", step->name, n - 2, here);
 	}

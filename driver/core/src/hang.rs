@@ -38,8 +38,11 @@ impl<P: Platform> Queue<P> {
                 let ms = unsafe { e.__bindgen_anon_1.kernel.timeout_ms };
                 Some(limit_ns.max((u64::from(ms) + 1000) * 1_000_000))
             }
-            DRM_VINCI_OP_COPY | DRM_VINCI_OP_FILL => Some(limit_ns),
-            _ => None,
+            DRM_VINCI_OP_EVENT_WAIT
+            | DRM_VINCI_OP_NOTIFY_WAIT
+            | DRM_VINCI_OP_WAIT_VALUE
+            | DRM_VINCI_OP_HOST_CALL => None,
+            _ => Some(limit_ns),
         }
     }
 }

@@ -4,6 +4,7 @@
 //! `VINCI_DEVICE` or `--device` chooses the home. A run that finds something prints the seed and the last calls of
 //! the worker concerned.
 
+mod bells;
 mod canary;
 mod log;
 mod random;
@@ -128,6 +129,7 @@ fn main() -> Result<()> {
                 eprintln!("{panic}");
                 std::process::abort();
             }));
+            bells::survive().context("a handler of SIGBUS")?;
             let workers = if args.is_embedded() { args.workers } else { 1 };
             work(&args, &log, workers)
         }

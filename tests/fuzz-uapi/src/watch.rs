@@ -1,5 +1,6 @@
 //! The program that starts the workers, kills some, and looks at what they leave.
 
+use std::os::unix::process::CommandExt;
 use std::process::{Child, Command};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -76,6 +77,16 @@ fn start(args: &Args, log: &Log, first: usize) -> Result<Child> {
     if args.resets {
         command.arg("--resets");
     }
+    // SAFETY: prctl(2) is all that runs between fork and exec.
+    unsafe {
+        command.pre_exec(|| {
+            // Nobody would end a worker whose watcher was killed.
+            match libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) {
+                0 => Ok(()),
+                _ => Err(std::io::Error::last_os_error()),
+            }
+        })
+    };
     command.spawn().context("this program cannot be started again")
 }
 

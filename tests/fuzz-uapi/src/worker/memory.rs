@@ -174,6 +174,7 @@ impl Worker<'_> {
         let mapped = self.files[file].node.mmap(offset, len as usize);
         self.slot.end(n, mapped.as_ref().err().map_or(0, |e| *e as u64));
         if let Ok(map) = mapped {
+            crate::bells::note(offset, &map);
             keep(&mut self.files[file].maps, map, &mut self.random);
         }
         Ok(())

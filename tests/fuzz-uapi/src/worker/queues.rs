@@ -22,6 +22,7 @@ impl Worker<'_> {
             let node = &self.files[file].node;
             let ring = node.mmap(a.ring_offset, a.entries as usize * 64).ok();
             let bell = node.mmap(a.doorbell_offset, PAGE as usize).ok();
+            bell.iter().for_each(|bell| crate::bells::note(a.doorbell_offset, bell));
             if ring.is_none() || bell.is_none() {
                 bail!("a new queue's ring and doorbell cannot be mapped");
             }

@@ -127,11 +127,11 @@ pub fn image(
             for program in &programs.conformance {
                 archive.program(program, &format!("{HOME}/tests/conformance/{}", name(program)), &own)?;
             }
-            copy_module_tests(&mut archive, &programs.module, &own)?;
+            copy_module_tests(&mut archive, built, &programs.module, &own)?;
             if matches!(work, Work::Lies) { LIES } else { SMOKE }.into()
         }
         Work::Fuzz(calls) => {
-            copy_module_tests(&mut archive, &Programs::of_the_module()?, &own)?;
+            copy_module_tests(&mut archive, built, &Programs::of_the_module()?, &own)?;
             FUZZ.replace("@CALLS@", &calls.to_string())
         }
         Work::Shell => format!("{}{SHELL}", terminal_size()),
@@ -141,8 +141,9 @@ pub fn image(
     archive.finish()
 }
 
-/// The module's own tests, and the library by which programs for DRM speak to a driver.
-fn copy_module_tests(archive: &mut Archive, programs: &[PathBuf], own: &Path) -> Result<()> {
+/// The module's own tests, the fuzzer of the interface, and the library by which programs for DRM speak to a driver.
+fn copy_module_tests(archive: &mut Archive, built: &Path, programs: &[PathBuf], own: &Path) -> Result<()> {
+    archive.program(&built.join("fuzz-uapi"), &format!("{HOME}/tests/fuzz-uapi"), own)?;
     for program in programs {
         archive.program(program, &format!("{HOME}/tests/vm/{}", name(program)), own)?;
     }
@@ -165,7 +166,7 @@ for round in $(seq $rounds); do
     for program in /opt/vinci/tests/vm/*; do
         case ${program##*/} in
         # These want a watchdog that is quick.
-        hang|fuzz) ;;
+        hang) ;;
         *) step vm/${program##*/}${round#1} 400 $program ;;
         esac
     done
@@ -173,14 +174,14 @@ done
 step unload 30 rmmod "${plain%.ko}"
 step reload 30 insmod "$module" hang_timeout_ms=1500
 step vm/hang 120 /opt/vinci/tests/vm/hang
-step vm/fuzz 300 /opt/vinci/tests/vm/fuzz 20000
+fuzz_uapi 600 20000
 step unload-again 30 rmmod "${plain%.ko}"
 step leaks 0 leaks
 "#;
 
 /// Random requests, then what a driver must still be able to do.
 const FUZZ: &str = r#"load || exit_now
-step vm/fuzz 80000 /opt/vinci/tests/vm/fuzz @CALLS@
+fuzz_uapi 80000 @CALLS@
 step vm/node 400 /opt/vinci/tests/vm/node
 step unload 30 rmmod "${plain%.ko}"
 step leaks 0 leaks

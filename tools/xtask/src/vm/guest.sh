@@ -45,6 +45,12 @@ step() {
     return $code
 }
 
+# fuzz_uapi SECONDS CALLS: random requests from several processes, of which some are killed.
+fuzz_uapi() {
+    step fuzz-uapi $1 /opt/vinci/tests/fuzz-uapi --device "$(ls /dev/accel/accel* | tail -n 1)" --calls $2 \
+        --workers 4 --resets --patience 300
+}
+
 # Inserts the modules in order, ours with parameters.
 load() {
     for module in /modules/*.ko; do

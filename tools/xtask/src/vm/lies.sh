@@ -13,14 +13,15 @@ reset() { echo 1 > $function/reset; }
 # during LIE PROGRAM: the program may fail, but it ends.
 during() {
     device lie-$1 || return 1
-    VINCI_DEVICE=$(node) timeout -s KILL 60 $tests/$2
+    VINCI_DEVICE=$(node) timeout -s KILL 90 $tests/$2
     code=$?
     device honest
     echo "$2 ended with $code"
     [ $code != 137 ]
 }
 
-# As that, where a program may wait for ever: for what a queue that is lost would have done. It can be killed.
+# As that, where a program may wait for ever: a queue whose fence went back to an entry that waits looks like one that
+# may wait. It can be killed.
 during_or_killed() {
     device lie-$1 || return 1
     VINCI_DEVICE=$(node) timeout -s KILL 20 $tests/$2
@@ -44,14 +45,19 @@ unknown_completion_in_work() { during unknown-completion threads && reload && ba
 fence_backwards() { during fence-backwards base && reload && base; }
 fence_backwards_in_work() { during_or_killed fence-backwards threads && reload && base; }
 
-# A kernel that does not end costs its queue, and nobody else. (The program's other stream may wait for it.)
-hang() {
-    device hang --die 0 || return 1
-    VINCI_DEVICE=$(node) timeout -s KILL 20 /opt/vinci/tests/digits --data /opt/vinci/tests/digits.csv
+# digits: the program trains, and must end by itself with an error.
+digits_fails() {
+    VINCI_DEVICE=$(node) timeout -s KILL 90 /opt/vinci/tests/digits --data /opt/vinci/tests/digits.csv
     code=$?
     echo "digits ended with $code"
-    [ $code != 0 ] && base
+    [ $code != 0 ] && [ $code != 137 ]
 }
+
+# A kernel that does not end costs its queue, and nobody else; the program's other stream does not wait for it for ever.
+hang() { device hang --die 0 && digits_fails && base; }
+
+# Firmware that crashes costs the queue at which it does.
+crash() { device crash --die 0 && digits_fails && base; }
 
 ecc() { device ecc-single --die 1 && VINCI_DEVICE=$(node) npu-smi info; }
 
@@ -68,7 +74,7 @@ removed() {
 
 step works 0 base
 for trouble in all_ones all_ones_in_work all_ones_at_probe unknown_completion unknown_completion_in_work \
-    fence_backwards fence_backwards_in_work ecc hang removed; do
+    fence_backwards fence_backwards_in_work ecc hang crash removed; do
     step $trouble 0 $trouble
 done
 step unload 30 rmmod $own

@@ -233,7 +233,7 @@ fn boot(args: &Args) -> Result<Verdict> {
     }
     let verdict = judge(&outcome, device.as_mut(), &cache);
     if let Work::Fuzz(_) = work {
-        println!("{}", outcome.said("vm/fuzz").trim_end());
+        println!("{}", outcome.said("fuzz-uapi").trim_end());
         println!("{}", table(&outcome));
     }
     if matches!(work, Work::Lies) {
