@@ -38,6 +38,7 @@ impl From<CoreType> for Engine {
 #[derive(Clone, Copy, Debug)]
 pub struct CostModel {
     launch_ns: f64,
+    ghz: f64,
     cube_fp16_flops: f64,
     vector_fp32_ops: f64,
     hbm_bytes: f64,
@@ -55,6 +56,7 @@ impl CostModel {
         let cube = f64::from(p.die.aic_cores) * f64::from(p.rates.cube_fp16_macs) * 2.0 * ghz;
         Self {
             launch_ns: f64::from(p.rates.launch_ns),
+            ghz,
             cube_fp16_flops: cube,
             cube_fp32_ratio: f64::from(p.rates.cube_fp32_macs) / f64::from(p.rates.cube_fp16_macs),
             cube_int8_ratio: f64::from(p.rates.cube_int8_macs) / f64::from(p.rates.cube_fp16_macs),
@@ -96,9 +98,9 @@ impl CostModel {
         (self.launch_ns + if over_link { memory.max(b / self.link_bytes) } else { memory }) as u64
     }
 
-    /// Time that the memory needs for `bytes`, ns.
-    pub fn memory_ns(&self, bytes: u64) -> u64 {
-        (bytes as f64 / self.hbm_bytes) as u64
+    /// Cost of a kernel that took so many cycles of a core, ns.
+    pub fn cycles_ns(&self, cycles: u64) -> u64 {
+        (self.launch_ns + cycles as f64 / self.ghz) as u64
     }
 
     /// Cost of an entry that only the scheduler handles.

@@ -20,6 +20,7 @@ use crate::profile::Profile;
 use crate::queue::{Queue, State};
 use crate::sched;
 use crate::shared::{Shared, sealed};
+use crate::trace::Watch;
 
 /// Queues of the device, a power of two.
 pub const QUEUES: u32 = 1024;
@@ -83,6 +84,7 @@ pub(crate) struct Inner {
     pub(crate) profile: Profile,
     pub(crate) host: Arc<dyn HostBus>,
     pub(crate) costs: CostModel,
+    pub(crate) watch: Watch,
     pub(crate) dies: Vec<Die>,
     pub(crate) hbm: Arc<[Shared]>,
     pub(crate) doorbells: Shared,
@@ -252,6 +254,7 @@ impl Device {
         let inner = Inner {
             doorbells,
             costs: CostModel::new(&profile),
+            watch: Watch::from_env(),
             dies: (0..profile.dies).map(Die::new).collect(),
             hbm,
             host,

@@ -21,6 +21,7 @@ mod sdma;
 mod shared;
 mod stitch;
 mod telemetry;
+pub mod trace;
 mod window;
 
 pub use device::{Device, DeviceError, Foreign, HostBus, QUEUES, VECTORS};

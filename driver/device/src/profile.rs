@@ -92,6 +92,28 @@ pub struct Rates {
     pub l1_latency_cycles: u32,
     /// From L0C, bytes.
     pub l0c_out_bytes: u32,
+    /// What a core alone gets from HBM, bytes.
+    pub hbm_core_bytes: u32,
+    /// What all cores get from HBM, of [`DieProfile::hbm_gbps`], %.
+    pub hbm_percent: u32,
+    /// What a byte that is written back among loads costs, % of one that is loaded: the bus turns round.
+    pub hbm_write_percent: u32,
+    /// What an AIC alone gets from L2, bytes.
+    pub l2_aic_bytes: u32,
+    /// What an AIV alone gets from L2, bytes.
+    pub l2_aiv_bytes: u32,
+    /// What all cores get from L2, 10^9 bytes per second.
+    pub l2_gbps: u32,
+    /// What a core stores to global memory, bytes.
+    pub store_bytes: u32,
+    /// Cycles of a row of a transfer, at least.
+    pub row_cycles: u32,
+    /// Cycles of the scalar unit to load an element of local memory.
+    pub scalar_load_cycles: u32,
+    /// Cycles of the scalar unit to store one.
+    pub scalar_store_cycles: u32,
+    /// Whether each source of a vector instruction takes a cycle of its own.
+    pub vector_source_cycles: bool,
 }
 
 /// Power and temperature.
@@ -184,6 +206,12 @@ impl Profile {
         }
     }
 
+    /// Bytes per cycle that all cores of a die together get from HBM.
+    pub fn hbm_cycle_bytes(&self) -> f64 {
+        let gbps = f64::from(self.die.hbm_gbps) * f64::from(self.rates.hbm_percent) / 100.0;
+        (gbps * 1e3 / f64::from(self.die.clock_mhz.max(1))).max(1.0)
+    }
+
     fn parse(source: &str, text: &str) -> Result<Self, ProfileError> {
         let p: Self = toml::from_str(text).map_err(|e| ProfileError::Parse(source.into(), Box::new(e)))?;
         let d = &p.die;
@@ -205,6 +233,19 @@ impl Profile {
                 "cube rates must not be 0",
             ),
             (p.rates.vector_fp32_lanes == 0, "vector_fp32_lanes must not be 0"),
+            (
+                [
+                    p.rates.hbm_core_bytes,
+                    p.rates.hbm_percent,
+                    p.rates.hbm_write_percent,
+                    p.rates.l2_aic_bytes,
+                    p.rates.l2_aiv_bytes,
+                    p.rates.l2_gbps,
+                ]
+                .contains(&0)
+                    || p.rates.store_bytes == 0,
+                "rates of memory must not be 0",
+            ),
             (p.thermal.tau_ms == 0 || p.thermal.busy_mw < p.thermal.idle_mw, "thermal numbers cannot be"),
         ];
         match checks.iter().find(|(bad, _)| *bad) {

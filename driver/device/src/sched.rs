@@ -137,8 +137,12 @@ fn advance(dev: &Arc<Inner>, die: &Die, q: &Arc<Queue>) -> bool {
             q.vm.release(hold);
             run.state = State::Ready;
             match result {
-                Ok((engine, ns)) => {
+                Ok((engine, ns, trace)) => {
                     complete(dev, die, q, &mut run, engine, ns);
+                    if let Some(mut trace) = trace {
+                        (trace.die, trace.queue) = (die.index, q.setup.queue);
+                        dev.watch.write(*trace, run.model_ns, ns);
+                    }
                     alert(dev, q, &run);
                 }
                 Err(cause) => return fault(dev, q, &mut run, &cause),

@@ -8,6 +8,7 @@
 use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
 use core::sync::atomic::AtomicU32;
 
+mod account;
 mod close;
 mod demand;
 mod fiber;

@@ -9,12 +9,14 @@ use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
 
 use crate::fiber::{base, furnish, prepare, vinci_switch};
 use crate::layout::*;
-use crate::{Spin, control, demand, ring, sys};
+use crate::{Spin, account, control, demand, ring, sys};
 
 /// Cycles of the host's clock that other workers are woken for.
 const WORTH_HELP: u64 = 60_000;
 /// Workers that no kernel takes alone.
 const KEPT_FREE: u32 = 2;
+/// Index of what a core gets from L2: see `ascendc/impl/core.h`.
+const CORE_L2: usize = 16;
 /// Rounds of looking for work before a worker sleeps.
 const PATIENCE: u32 = 120;
 
@@ -47,19 +49,21 @@ struct Slot {
 
 /// A kernel under way.
 #[derive(Clone, Copy)]
-struct Kernel {
-    job: u32,
+pub struct Kernel {
+    pub job: u32,
     total: u32,
     next: u32,
     running: u32,
     waiting: u32,
     limit: u32,
     faulted: bool,
-    shared: bool,
-    cycles: f64,
-    bytes: u64,
-    busy: [f64; PIPES],
-    load: [f32; CORES],
+    pub shared: bool,
+    pub bytes: [u64; 4],
+    /// In each lane: how long each pipe worked, of cube cores and of vector cores.
+    pub busy: [[[f64; 3]; PIPES]; 2],
+    pub blocks: [u32; 2],
+    /// In each lane: how long each core worked.
+    pub load: [[f32; 3]; CORES],
 }
 
 const SLOT: Slot =
@@ -73,10 +77,10 @@ const KERNEL: Kernel = Kernel {
     limit: 0,
     faulted: false,
     shared: false,
-    cycles: 0.0,
-    bytes: 0,
-    busy: [0.0; PIPES],
-    load: [0.0; CORES],
+    bytes: [0; 4],
+    busy: [[[0.0; 3]; PIPES]; 2],
+    blocks: [0; 2],
+    load: [[0.0; 3]; CORES],
 };
 
 /// What a worker is doing; only the worker and its own signal handler use it.
@@ -307,6 +311,7 @@ fn write_constants(core: usize, config: &Config) {
     }
     c.wait = wait as *const () as u64;
     c.rates = config.rates;
+    c.cache = account::cache(config);
 }
 
 /// Fibers of a block.
@@ -341,8 +346,23 @@ fn introduce(core: usize, k: usize, fiber: u32) {
     c.shared = SHARED.0.get() as u64 + (k * SHARED_WORDS * 8) as u64;
     c.reserved = 0;
     c.check[0] = 0;
-    (c.time, c.busy, c.bytes) = ([0.0; PIPES], [0.0; PIPES], 0);
+    let cube = c.role == 1;
+    let at_once = if matches!(j.kind, 0 | 2) { config.aiv } else { config.aic };
+    let at_once = j.blocks.min(at_once) * if cube { 1 } else { vectors };
+    c.sharers = f64::from(at_once.max(1));
+    c.rates[CORE_L2] = if cube { config.aic_l2 } else { config.rates[CORE_L2] };
+    c.mode = j.mode & (MODE_RACES | MODE_RECORD);
+    if j.mode & MODE_SOME != 0 && block >= SOME {
+        c.mode &= !MODE_RACES;
+    }
+    (c.slices, c.touches, c.races, c.operands) = (0, 0, 0, 0);
+    const NONE: [Lanes; PIPES] = [Lanes([0.0; 4]); PIPES];
+    (c.time, c.tail, c.busy, c.bytes) = (NONE, NONE, NONE, [0; 4]);
+    (c.flow, c.vector) = (Lanes([0.0; 4]), Lanes([0.0; 4]));
+    (c.issued, c.seen) = ([0; 8], [[0; 8]; PIPES]);
     c.scratch[..64].fill(0);
+    // How often it has come to each flag of others.
+    c.scratch[960..].fill(0);
 }
 
 fn activate(s: &mut State, k: usize) {
@@ -389,7 +409,7 @@ fn enter(me: usize, core: usize) {
             s.slots[core].status = Status::Free;
             // SAFETY: the fiber has left the core.
             let c = unsafe { &*context(core) };
-            account(kernel, c);
+            account::block(kernel, c);
             if left == Left::Abandoned && !kernel.faulted {
                 fail(kernel, w.fault);
             }
@@ -403,19 +423,6 @@ fn enter(me: usize, core: usize) {
         control().work.fetch_add(1, SeqCst);
         sys::futex_wake(&control().work, rest);
     }
-}
-
-/// Adds what a block took to its core's time.
-fn account(kernel: &mut Kernel, c: &Core) {
-    let took = c.time.iter().fold(0.0f64, |most, &t| if t > most { t } else { most });
-    let load = &mut kernel.load[(c.core as usize + if c.role == 1 { 0 } else { c.aic as usize }) % CORES];
-    *load += took as f32;
-    if f64::from(*load) > kernel.cycles {
-        kernel.cycles = f64::from(*load);
-    }
-    kernel.bytes += c.bytes;
-    kernel.busy.iter_mut().zip(c.busy).for_each(|(sum, busy)| *sum += busy);
-    kernel.shared |= c.reserved != 0;
 }
 
 fn fail(kernel: &mut Kernel, fault: Fault) {
@@ -437,11 +444,7 @@ fn settle(s: &mut State, k: usize) {
         unsafe { (*SHARED.0.get())[k].fill(0) };
     }
     let j = job(k as u32);
-    j.cycles.store(kernel.cycles as u64, Relaxed);
-    j.bytes.store(kernel.bytes, Relaxed);
-    for (sum, &busy) in j.busy.iter().zip(&kernel.busy) {
-        sum.store(busy as u64, Relaxed);
-    }
+    account::result(kernel, j);
     j.state.store(DONE, SeqCst);
     if control().want.load(SeqCst) != 0 && control().want.swap(0, AcqRel) != 0 {
         ring();

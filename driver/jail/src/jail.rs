@@ -50,24 +50,38 @@ pub struct Launch {
     pub print: u64,
     /// Device address of the workspace, or 0.
     pub workspace: u64,
+    /// What else is wanted of it: `MODE_` bits.
+    pub mode: u32,
+    /// A number that [`Slice::serial`] repeats.
+    pub serial: u32,
 }
 
-/// What a kernel that has ended took, in model time.
-#[derive(Clone, Copy, Debug, Default)]
+/// What a kernel that has ended took, in model time. The jail says so: numbers may be anything that a float can be.
+#[derive(Clone, Copy, Debug)]
 pub struct Report {
+    /// Cube cores and vector cores.
+    pub tally: [Tally; 2],
+    /// Bytes loaded, of these from HBM, stored, and written back to HBM.
+    pub bytes: [u64; 4],
+    /// How much of the way from each lane to the next the times are: for [`mix`].
+    pub mix: [f64; 2],
+}
+
+impl Report {
     /// Cycles from start to end.
-    pub cycles: u64,
-    /// Bytes moved from and to HBM.
-    pub bytes: u64,
-    /// Cycles that each pipe worked, over all cores.
-    pub busy: [u64; PIPES],
+    pub fn cycles(&self) -> u64 {
+        // Casting takes what is no number, or negative, for 0.
+        self.tally.iter().map(|t| t.most as u64).max().unwrap_or(0)
+    }
 }
 
 /// How a kernel ended.
+// Looked at once and dropped: a box would cost each launch an allocation.
+#[allow(clippy::large_enum_variant)]
 #[derive(Clone, Copy)]
 pub enum Ended {
-    /// Well.
-    Well(Report),
+    /// Well, and with the races that were found.
+    Well(Report, [Option<Race>; RACES]),
     /// With a fault.
     Fault(Fault),
 }
@@ -183,9 +197,12 @@ impl Jail {
             (&raw mut (*j).print).write_volatile(launch.print);
             (&raw mut (*j).workspace).write_volatile(launch.workspace);
             (&raw mut (*j).forget).write_volatile(control.forget_tail.load(Ordering::Acquire));
+            (&raw mut (*j).mode).write_volatile(launch.mode);
+            (&raw mut (*j).serial).write_volatile(launch.serial);
             (&raw mut (*j).fault).write_volatile(Fault::default());
         }
         s.job(job).cancel.store(0, Ordering::Relaxed);
+        s.job(job).races.store(0, Ordering::Relaxed);
         s.job(job).state.store(QUEUED, Ordering::Release);
         s.outstanding.fetch_add(1, Ordering::AcqRel);
         let tail = control.tail.load(Ordering::Relaxed);
@@ -220,11 +237,17 @@ impl Jail {
         } else if fault.kind != 0 {
             Ended::Fault(fault)
         } else {
-            Ended::Well(Report {
-                cycles: j.cycles.load(Ordering::Relaxed),
-                bytes: j.bytes.load(Ordering::Relaxed),
-                busy: std::array::from_fn(|i| j.busy[i].load(Ordering::Relaxed)),
-            })
+            let races = j.races.load(Ordering::Acquire) as usize;
+            // SAFETY: as above.
+            unsafe {
+                let report = Report {
+                    tally: (&raw const j.tally).read_volatile(),
+                    bytes: (&raw const j.bytes).read_volatile(),
+                    mix: (&raw const j.mix).read_volatile(),
+                };
+                let race = |i: usize| (i < races).then(|| (&raw const j.race[i]).read_volatile());
+                Ended::Well(report, std::array::from_fn(race))
+            }
         };
         j.state.store(FREE, Ordering::Release);
         s.outstanding.fetch_sub(1, Ordering::AcqRel);
@@ -292,6 +315,20 @@ impl Jail {
         f.va.store(va, Ordering::Release);
         f.len.store(len, Ordering::Release);
         control.forget_tail.store(tail.wrapping_add(1), Ordering::Release);
+    }
+
+    /// What pipes did, of kernels that asked for it, since `seen`; how much was recorded by then, which is to be handed
+    /// in the next time. What was overwritten meanwhile is missing.
+    pub fn slices(&self, seen: u64) -> (Vec<Slice>, u64) {
+        let s = &*self.0;
+        let end = s.control().slices.load(Ordering::Acquire);
+        let begin = seen.max(end.saturating_sub(KEPT as u64)).min(end);
+        // SAFETY: inside the mapping, plain numbers.
+        let one = |i: u64| unsafe {
+            let at = SLICES_AT + (i as usize % KEPT) * size_of::<Slice>();
+            s.map.as_ptr().add(at).cast::<Slice>().read_volatile()
+        };
+        ((begin..end).map(one).collect(), end)
     }
 
     /// Whether no kernel is queued or running.

@@ -4,7 +4,7 @@
 use core::sync::atomic::{AtomicU32, AtomicU64};
 
 /// Changes with every change of what is below, and of the core's context in `ascendc/impl/core.h`.
-pub const ABI: u32 = 1;
+pub const ABI: u32 = 2;
 
 /// Where the jail finds [`Control`].
 pub const CONTROL_BASE: u64 = 0x1000_0000_0000;
@@ -28,7 +28,7 @@ pub const DEVICE_END: u64 = 0x1600_0000_0000;
 /// Bytes of a core's stack with its context, and their alignment: a stack pointer leads to the context.
 pub const STACK_BYTES: u64 = 0x10_0000;
 /// Bytes of the context at the stack's low end; a guard page follows.
-pub const CONTEXT_BYTES: u64 = 0x4000;
+pub const CONTEXT_BYTES: u64 = 0x2_0000;
 
 /// Local memories of a core: name, and offset from the core's base. Their sizes are in [`Config::local`].
 pub const LOCALS: [(&str, u64); 7] = [
@@ -50,12 +50,29 @@ pub const ARGS_BYTES: usize = 0x2_1000;
 /// Ranges that can wait to be forgotten.
 pub const FORGETS: usize = 256;
 /// Bytes of [`Control`] in front of the arguments.
-pub const HEADER_BYTES: usize = 0x1_0000;
+pub const HEADER_BYTES: usize = 0x2_0000;
 /// Bytes of the shared memory.
-pub const CONTROL_BYTES: usize = HEADER_BYTES + JOBS * ARGS_BYTES;
+pub const CONTROL_BYTES: usize = HEADER_BYTES + JOBS * ARGS_BYTES + KEPT * size_of::<Slice>();
 
 /// Pipes of a core: scalar, vector, cube, MTE1, MTE2, MTE3, fixpipe.
 pub const PIPES: usize = 7;
+
+/// Numbers of a chip: see `ascendc/impl/core.h`.
+pub const RATES: usize = 32;
+
+/// A number for each assumption about global memory, and one to spare: see `ascendc/impl/core.h`.
+#[derive(Clone, Copy, Default)]
+#[repr(C, align(32))]
+pub struct Lanes(pub [f64; 4]);
+
+/// [`Core::mode`] and [`Job::mode`]: look for accesses that nothing orders.
+pub const MODE_RACES: u32 = 1;
+/// [`Core::mode`] and [`Job::mode`]: record what each pipe does.
+pub const MODE_RECORD: u32 = 2;
+/// [`Job::mode`]: with [`MODE_RACES`], in a few blocks only.
+pub const MODE_SOME: u32 = 4;
+/// Blocks that are looked at with [`MODE_SOME`].
+pub const SOME: u32 = 4;
 
 /// What the jail is told once.
 #[derive(Clone, Copy, Default)]
@@ -73,8 +90,14 @@ pub struct Config {
     pub local: [u32; 7],
     /// NPU architecture number.
     pub arch: u32,
+    /// Bytes of L2.
+    pub cache: u64,
     /// Rates of the chip: see `ascendc/impl/core.h`.
-    pub rates: [f32; 16],
+    pub rates: [f32; RATES],
+    /// Rates of a cube core that differ: from L2.
+    pub aic_l2: f32,
+    /// Zero.
+    pub reserved: u32,
 }
 
 /// [`Job::state`].
@@ -155,13 +178,91 @@ pub struct Job {
     pub workspace: u64,
     /// Result.
     pub fault: Fault,
-    /// Result: model cycles from start to end.
-    pub cycles: AtomicU64,
-    /// Result: bytes moved from and to HBM.
-    pub bytes: AtomicU64,
-    /// Result: cycles that each pipe worked, over all cores.
-    pub busy: [AtomicU64; PIPES],
+    /// What is asked for: `MODE_` bits.
+    pub mode: u32,
+    /// Counts kernels, for [`Slice::serial`].
+    pub serial: u32,
+    /// Result: accesses that nothing orders; how many of [`Job::race`] there are.
+    pub races: AtomicU32,
+    /// Result.
+    pub reserved: u32,
+    /// Result.
+    pub race: [Race; RACES],
+    /// Result, of cube cores and of vector cores.
+    pub tally: [Tally; 2],
+    /// Result: bytes loaded, of these from HBM, stored, and written back to HBM.
+    pub bytes: [u64; 4],
+    /// Result: how much of the way from each lane to the next the kernel's times are.
+    pub mix: [f64; 2],
 }
+
+/// What the cores of one kind did, in cycles.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct Tally {
+    /// Cores that worked.
+    pub cores: u32,
+    /// Blocks.
+    pub blocks: u32,
+    /// Time of all cores together.
+    pub sum: f64,
+    /// Time of the core that took longest.
+    pub most: f64,
+    /// How long each pipe worked, on all cores together.
+    pub busy: [f64; PIPES],
+}
+
+impl Tally {
+    /// Nothing.
+    pub const ZERO: Self = Self { cores: 0, blocks: 0, sum: 0.0, most: 0.0, busy: [0.0; PIPES] };
+}
+
+/// Between what the lanes say.
+pub fn mix(lanes: [f64; 3], mix: [f64; 2]) -> f64 {
+    lanes[0] + mix[0] * (lanes[1] - lanes[0]) + mix[1] * (lanes[2] - lanes[1])
+}
+
+/// Two accesses to local memory that nothing orders, the earlier of the program first.
+#[derive(Clone, Copy, Default)]
+#[repr(C)]
+pub struct Race {
+    /// First byte of each.
+    pub low: [u64; 2],
+    /// End of each.
+    pub high: [u64; 2],
+    /// Behind the instruction.
+    pub pc: [u64; 2],
+    /// Where its function was called from.
+    pub caller: [u64; 2],
+    /// Index of the pipe.
+    pub pipe: [u8; 2],
+    /// 1: a store.
+    pub write: [u8; 2],
+    /// In a [`Job`]: the block.
+    pub block: u32,
+}
+
+/// Most races of a kernel that are reported.
+pub const RACES: usize = 4;
+
+/// What a pipe of a core did from when to when, in cycles of each lane.
+#[derive(Clone, Copy, Default)]
+#[repr(C)]
+pub struct Slice {
+    /// Begin.
+    pub from: [f32; 3],
+    /// End.
+    pub to: [f32; 3],
+    /// Pipe, and from bit 8 on: core, bit 16: cube core, from bit 17 on: block.
+    pub what: u32,
+    /// The kernel: [`Job::serial`].
+    pub serial: u32,
+}
+
+/// Slices of a block, at most.
+pub const SLICES: usize = 1024;
+/// Slices that the jail keeps for the device.
+pub const KEPT: usize = 1 << 17;
 
 /// [`Request::state`].
 pub const IDLE: u32 = 0;
@@ -253,11 +354,15 @@ pub struct Control {
     pub ring: [AtomicU32; JOBS],
     /// See [`Forget`].
     pub forgets: [Forget; FORGETS],
+    /// Slices ever recorded. They lie at [`SLICES_AT`], the newest over the oldest.
+    pub slices: AtomicU64,
     /// See [`Job`].
     pub jobs: [Job; JOBS],
 }
 
 const _: () = assert!(size_of::<Control>() <= HEADER_BYTES);
+/// Where [`Slice`]s lie in the shared memory.
+pub const SLICES_AT: usize = HEADER_BYTES + JOBS * ARGS_BYTES;
 
 /// What a kernel sees of its core: at the low end of its stack. Mirrored by `ascendc/impl/core.h`.
 #[repr(C)]
@@ -299,17 +404,53 @@ pub struct Core {
     /// What the last failed check compared; kind first, 0 for none.
     pub check: [u64; 7],
     /// Rates of the chip.
-    pub rates: [f32; 16],
-    /// When each pipe is free, cycles.
-    pub time: [f64; PIPES],
-    /// How long each pipe worked, cycles.
-    pub busy: [f64; PIPES],
-    /// Bytes moved from and to HBM.
-    pub bytes: u64,
+    pub rates: [f32; RATES],
+    /// `MODE_` bits.
+    pub mode: u32,
+    /// Slices recorded.
+    pub slices: u32,
+    /// Accesses that others may not be ordered with.
+    pub touches: u32,
+    /// Races found.
+    pub races: u32,
+    /// Cores of this kind that work at the same time.
+    pub sharers: f64,
+    /// Address of the table of L2.
+    pub cache: u64,
+    /// When each pipe can take its next instruction.
+    pub time: [Lanes; PIPES],
+    /// When what it has done so far has arrived.
+    pub tail: [Lanes; PIPES],
+    /// How long each pipe worked.
+    pub busy: [Lanes; PIPES],
+    /// How long global memory was in use.
+    pub flow: Lanes,
+    /// When the vector unit began what it does.
+    pub vector: Lanes,
+    /// Bytes loaded, of these from HBM, stored, and written back to HBM.
+    pub bytes: [u64; 4],
+    /// Instructions issued to each pipe.
+    pub issued: [u32; 8],
+    /// Of those of the others, which each pipe knows to be complete.
+    pub seen: [[u32; 8]; PIPES],
+    /// Operands of the instruction that is being checked.
+    pub operands: u64,
+    /// First and last byte of them.
+    pub operand: [[u64; 2]; 8],
+    /// See [`Race`].
+    pub race: [Race; RACES],
     /// Free for the headers.
     pub scratch: [u64; 1024],
+    /// See `ascendc/impl/core.h`.
+    pub touch: [[u64; 8]; 64],
+    /// See `ascendc/impl/core.h`.
+    pub flags: [[Lanes; 2]; PIPES * PIPES * 8],
+    /// See [`Slice`]; only the pipe is set.
+    pub slice: [Slice; SLICES],
 }
 
 const _: () = assert!(size_of::<Core>() <= CONTEXT_BYTES as usize);
+// As in `ascendc/impl/core.h`.
+const _: () = assert!(core::mem::offset_of!(Core, slice) == 0x9940);
 /// Words that the cores of a kernel share.
 pub const SHARED_WORDS: usize = 4096;

@@ -66,7 +66,7 @@ fn wait(jail: &Jail, job: u32) -> Ended {
 
 fn kind(ended: Ended) -> u32 {
     match ended {
-        Ended::Well(_) => 0,
+        Ended::Well(..) => 0,
         Ended::Fault(fault) => fault.kind,
     }
 }

@@ -27,10 +27,12 @@ extern "C" __global__ __aicore__ void convert(GM_ADDR in, GM_ADDR whole, GM_ADDR
     z.SetGlobalBuffer((float *)chosen, kCount);
     LocalTensor<float> from = a.Get<float>(), to = d.Get<float>();
     DataCopy(from, x, kCount);
+    PipeBarrier<PIPE_ALL>();
     Cast(b.Get<int32_t>(), from, static_cast<RoundMode>(mode), kCount);
     Cast(c.Get<half>(), from, static_cast<RoundMode>(mode), kCount);
     CompareScalar(e.Get<uint8_t>(), from, 0.0f, CMPMODE::GE, kCount);
     Select(to, e.Get<uint8_t>(), from, -1.0f, SELMODE::VSEL_TENSOR_SCALAR_MODE, kCount);
+    PipeBarrier<PIPE_ALL>();
     DataCopy(i, b.Get<int32_t>(), kCount);
     DataCopy(h, c.Get<half>(), kCount);
     DataCopy(z, to, kCount);

@@ -17,6 +17,7 @@ const PROGRAMS: &[(&str, &[&str])] = &[
     ("choose", &[]),
     ("faults", &["1000"]),
     ("escape", &[]),
+    ("tuning", &[]),
 ];
 
 /// A sample: its folder, its program, and what it must print, how often.

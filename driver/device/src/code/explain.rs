@@ -154,7 +154,7 @@ fn text_at(object: &CodeObject, address: u64) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-fn pipe(i: u64) -> &'static str {
+pub(super) fn pipe(i: u64) -> &'static str {
     ["S", "V", "M", "MTE1", "MTE2", "MTE3", "FIX"].get(i as usize).copied().unwrap_or("?")
 }
 

@@ -2,9 +2,12 @@
 
 mod explain;
 mod memory;
+mod races;
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::io::{self, Write};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -12,16 +15,18 @@ use nix::sys::memfd::{MFdFlags, memfd_create};
 use parking_lot::{Mutex, RwLock};
 use vinci_code::{CodeObject, Kind};
 use vinci_hw::uapi::*;
-use vinci_jail::layout::{self, ARGS_BYTES, CODE_BASE, CODE_STRIDE, CODES};
-use vinci_jail::{Ended, Jail, Launch};
+use vinci_jail::layout::{self, ARGS_BYTES, CODE_BASE, CODE_STRIDE, CODES, Race, Slice};
+use vinci_jail::{Ended, Jail, Launch, Report};
 
-use crate::clock::{CostModel, Engine};
+use crate::clock::Engine;
 use crate::device::Inner;
 use crate::fault::Cause;
 use crate::mmu::{Access, AddressSpace, MAX_DIES, Miss};
 use crate::profile::Profile;
+use crate::trace::KernelTrace;
 use crate::window::Span;
 use memory::Memory;
+pub(crate) use races::Heed;
 
 /// How long a kernel that was told to end may take to.
 const GRACE: Duration = Duration::from_millis(300);
@@ -35,6 +40,10 @@ pub(crate) struct Loaded {
     object: CodeObject,
     /// Its image, from which the jail maps it.
     file: File,
+    /// How often each kernel was launched.
+    launches: Vec<AtomicU32>,
+    /// Races that were warned of.
+    warned: Mutex<HashSet<[u64; 2]>>,
 }
 
 /// The code objects of an address space and its jails, one per die.
@@ -49,6 +58,8 @@ pub struct Code {
 pub(crate) struct DieJail {
     jail: Jail,
     memory: Arc<Memory>,
+    /// With a trace: how many slices were taken over, and those of kernels that have not ended.
+    slices: Mutex<(u64, Vec<Slice>)>,
 }
 
 /// A kernel in a jail.
@@ -58,6 +69,7 @@ pub(crate) struct Running {
     object: Arc<Loaded>,
     kernel: usize,
     blocks: u32,
+    serial: u32,
     /// When its time is up; then when it is told again.
     limit: Instant,
     /// When it was first told to end.
@@ -88,7 +100,8 @@ impl Code {
         };
         let file = image(&object).map_err(|e| format!("no memory for its image: {e}"))?;
         let kernels = object.kernels.len() as u32;
-        let loaded = Some(Arc::new(Loaded { object, file }));
+        let launches = object.kernels.iter().map(|_| AtomicU32::new(0)).collect();
+        let loaded = Some(Arc::new(Loaded { object, file, launches, warned: Mutex::default() }));
         if free == objects.len() {
             objects.push(loaded);
         } else {
@@ -141,7 +154,7 @@ impl Code {
         }
         let memory = Arc::new(Memory::new(Arc::downgrade(vm), Arc::downgrade(dev), die));
         let jail = Jail::start(config(&dev.profile), memory.clone())?;
-        Ok(slot.insert(Arc::new(DieJail { jail, memory })).clone())
+        Ok(slot.insert(Arc::new(DieJail { jail, memory, slices: Mutex::default() })).clone())
     }
 }
 
@@ -150,13 +163,11 @@ fn config(p: &Profile) -> layout::Config {
     let d = &p.die;
     let page = |bytes: u32| bytes.next_multiple_of(4096);
     let ghz = d.clock_mhz as f32 / 1e3;
-    // A core alone cannot use all of the memory's bandwidth; what all together would exceed is charged at the end.
-    let hbm = d.hbm_gbps as f32 / ghz / d.aic_cores.max(1) as f32;
-    let mut rates = [0.0; 16];
+    let hbm = p.hbm_cycle_bytes() as f32;
+    // In the order of `Rate` in `ascendc/impl/core.h`.
     let known = [
-        hbm * 1.5,
-        hbm * 1.5,
-        // Cycles until the first byte, bytes and start of a vector instruction.
+        hbm,
+        hbm,
         p.rates.memory_latency_cycles as f32,
         p.rates.vector_fp32_lanes as f32 * 4.0,
         p.rates.vector_start_cycles as f32,
@@ -170,7 +181,18 @@ fn config(p: &Profile) -> layout::Config {
         p.rates.cube_start_cycles as f32,
         p.rates.issue_cycles as f32,
         p.rates.transfer_cycles as f32,
+        p.rates.hbm_core_bytes as f32,
+        p.rates.l2_aiv_bytes as f32,
+        p.rates.store_bytes as f32,
+        hbm,
+        p.rates.l2_gbps as f32 / ghz,
+        p.rates.row_cycles as f32,
+        p.rates.scalar_load_cycles as f32,
+        p.rates.scalar_store_cycles as f32,
+        f32::from(u8::from(p.rates.vector_source_cycles)),
+        p.rates.hbm_write_percent as f32 / 100.0,
     ];
+    let mut rates = [0.0; layout::RATES];
     rates[..known.len()].copy_from_slice(&known);
     layout::Config {
         aic: d.aic_cores,
@@ -186,9 +208,14 @@ fn config(p: &Profile) -> layout::Config {
             page(8192),
         ],
         rates,
+        cache: d.l2_bytes,
+        aic_l2: p.rates.l2_aic_bytes as f32,
         ..layout::Config::default()
     }
 }
+
+/// Engine, model time in ns, and what `vinci trace` is told.
+pub(crate) type Ending = (Engine, u64, Option<Box<KernelTrace>>);
 
 /// What came of an attempt to launch.
 pub(crate) enum Launched {
@@ -255,7 +282,11 @@ pub(crate) fn launch(
         kind: kernel.kind as u32,
         print: head.print,
         workspace: head.workspace,
+        mode: dev.watch.races.mode(object.launches[index].fetch_add(1, Ordering::Relaxed))
+            | if dev.watch.traces() { layout::MODE_RECORD } else { 0 },
+        serial: dev.watch.next(),
     };
+    let serial = job.serial;
     let job = jail.jail.submit(&job, |job, space| {
         let to = &mut space[..bytes];
         match &from {
@@ -283,6 +314,7 @@ pub(crate) fn launch(
         job,
         kernel: index,
         blocks,
+        serial,
         limit: Instant::now() + limit,
         told: None,
         late: false,
@@ -297,29 +329,75 @@ pub(crate) fn launch(
 }
 
 impl Running {
-    /// How it ended, if it has: the engine and the model time, or the fault.
-    pub(crate) fn poll(&mut self, dev: &Inner, vm: &AddressSpace) -> Option<Result<(Engine, u64), Cause>> {
+    /// How it ended, if it has: the engine, the model time and what `vinci trace` is told, or the fault.
+    pub(crate) fn poll(&mut self, dev: &Inner, vm: &AddressSpace) -> Option<Result<Ending, Cause>> {
         let Some(ended) = self.jail.jail.poll(self.job) else {
             self.remind();
             return None;
         };
         let written = self.jail.memory.settle(vm, &self.jail.jail);
         let kernel = &self.object.object.kernels[self.kernel];
-        let die = dev.profile.die.clock_mhz;
         Some(match (ended, written) {
-            (Ended::Well(report), Ok(())) => {
+            (Ended::Well(report, races), Ok(())) => {
                 let engine = match kernel.kind {
                     Kind::Aic => Engine::Aic,
                     Kind::Any | Kind::Aiv => Engine::Aiv,
                     _ => Engine::Mix,
                 };
-                Ok((engine, model_ns(&dev.costs, die, &report)))
+                let races: Vec<_> = races.iter().flatten().collect();
+                if !races.is_empty()
+                    && let Err(cause) = self.heed(dev, &races)
+                {
+                    return Some(Err(cause));
+                }
+                let trace = dev.watch.traces().then(|| Box::new(self.trace(dev, &report, &races)));
+                Ok((engine, dev.costs.cycles_ns(report.cycles()), trace))
             }
-            (Ended::Well(_), Err((va, len))) => Err(Cause::access(Miss::Unmapped(va), len, true)),
+            (Ended::Well(..), Err((va, len))) => Err(Cause::access(Miss::Unmapped(va), len, true)),
             (Ended::Fault(fault), _) => {
                 Err(explain::explain(&self.object.object, kernel, self.blocks, &fault, vm, self.late))
             }
         })
+    }
+
+    /// Warns of races, each once, or makes a fault of them.
+    fn heed(&self, dev: &Inner, races: &[&Race]) -> Result<(), Cause> {
+        let object = &self.object.object;
+        let name = &object.kernels[self.kernel].name;
+        if dev.watch.races == Heed::Error {
+            let text = races::sentence(object, races[0]);
+            return Err(Cause::new(DRM_VINCI_FAULT_EXCEPTION, format!("kernel {name}: race: {text}")));
+        }
+        for race in races {
+            if self.object.warned.lock().insert(race.pc) {
+                log::warn!("kernel {name}: race: {}", races::sentence(object, race));
+            }
+        }
+        Ok(())
+    }
+
+    /// What `vinci trace` is told.
+    fn trace(&self, dev: &Inner, report: &Report, races: &[&Race]) -> KernelTrace {
+        let mine = {
+            let (seen, waiting) = &mut *self.jail.slices.lock();
+            let (new, end) = self.jail.jail.slices(*seen);
+            *seen = end;
+            waiting.extend(new);
+            let (mine, others) = waiting.drain(..).partition::<Vec<_>, _>(|s| s.serial == self.serial);
+            *waiting = others;
+            waiting.truncate(layout::KEPT);
+            mine
+        };
+        let object = &self.object.object;
+        let mut trace = KernelTrace {
+            name: object.kernels[self.kernel].name.clone(),
+            blocks: self.blocks,
+            clock_mhz: dev.profile.die.clock_mhz,
+            races: races.iter().map(|race| races::sentence(object, race)).collect(),
+            ..KernelTrace::default()
+        };
+        trace.fill(report, &mine);
+        trace
     }
 
     /// When it is to be looked at again, whatever happens.
@@ -362,12 +440,6 @@ impl Running {
             std::thread::sleep(Duration::from_micros(100));
         }
     }
-}
-
-/// What a kernel's cycles are on the chip, ns: its own, or what the memory needs for its bytes.
-fn model_ns(costs: &CostModel, clock_mhz: u32, report: &vinci_jail::Report) -> u64 {
-    let own = report.cycles.saturating_mul(1000) / u64::from(clock_mhz.max(1));
-    costs.sync_ns() + own.max(costs.memory_ns(report.bytes))
 }
 
 /// Wakes a die's scheduler, if there still is one.

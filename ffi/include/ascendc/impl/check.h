@@ -4,6 +4,7 @@
 #define VINCI_ASCENDC_CHECK_H
 
 #include "core.h"
+#include "race.h"
 
 namespace vinci {
 
@@ -54,7 +55,7 @@ inline int local_of(const Core *c, uint64_t address)
 }
 
 /* `bytes` from `p` on lie in memory `m`, at a multiple of `align`. */
-inline __attribute__((always_inline)) void check_local(
+inline __attribute__((always_inline)) void check_range(
     Local m, const void *p, uint64_t bytes, uint64_t align, const char *name)
 {
     const Core *c = core();
@@ -68,6 +69,16 @@ inline __attribute__((always_inline)) void check_local(
     }
     if (__builtin_expect((at & (align - 1)) != 0, 0)) {
         fail(kLocalAlign, m, at, align, 0, name);
+    }
+}
+
+/* The same of an operand of an instruction; what a vector instruction or a copy stores to comes first. */
+inline __attribute__((always_inline)) void check_local(
+    Local m, const void *p, uint64_t bytes, uint64_t align, const char *name)
+{
+    check_range(m, p, bytes, align, name);
+    if (__builtin_expect((core()->mode & kFindRaces) != 0, 0)) {
+        note(core(), p, bytes);
     }
 }
 

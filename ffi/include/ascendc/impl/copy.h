@@ -139,7 +139,7 @@ template <typename T> inline __attribute__((always_inline)) void store_global(T 
 template <typename T>
 inline void rows_in(
     T *to, vinci::Local memory, const T *from, uint32_t count, uint64_t bytes, int64_t srcGap, int64_t dstGap,
-    const char *name)
+    const char *name, bool bypass = false)
 {
     if (count == 0 || bytes == 0) {
         return;
@@ -152,7 +152,7 @@ inline void rows_in(
         d += bytes + dstGap;
         s += bytes + srcGap;
     }
-    vinci::charge_global(vinci::kMte2, count * bytes, count);
+    vinci::charge_global(vinci::kMte2, count * bytes, count, from, bytes + srcGap, bypass);
 }
 
 template <typename T>
@@ -171,7 +171,7 @@ inline void rows_out(
         d += bytes + dstGap;
         s += bytes + srcGap;
     }
-    vinci::charge_global(vinci::kMte3, count * bytes, count);
+    vinci::charge_global(vinci::kMte3, count * bytes, count, to, bytes + dstGap);
 }
 
 /* Bytes of a copy of so many elements: whole blocks of 32 bytes. */
@@ -186,7 +186,7 @@ template <typename T> inline uint64_t whole_blocks(uint32_t elements, const char
 
 template <typename T> inline void DataCopy(const LocalTensor<T> &dst, const GlobalTensor<T> &src, uint32_t count)
 {
-    rows_in(dst.GetPhyAddr(), local_of(dst.GetPosition()), src.GetPhyAddr(), 1, whole_blocks<T>(count, "DataCopy"), 0, 0, "DataCopy");
+    rows_in(dst.GetPhyAddr(), local_of(dst.GetPosition()), src.GetPhyAddr(), 1, whole_blocks<T>(count, "DataCopy"), 0, 0, "DataCopy", src.bypasses());
 }
 template <typename T> inline void DataCopy(const GlobalTensor<T> &dst, const LocalTensor<T> &src, uint32_t count)
 {
@@ -195,7 +195,7 @@ template <typename T> inline void DataCopy(const GlobalTensor<T> &dst, const Loc
 template <typename T>
 inline void DataCopy(const LocalTensor<T> &dst, const GlobalTensor<T> &src, const DataCopyParams &p)
 {
-    rows_in(dst.GetPhyAddr(), local_of(dst.GetPosition()), src.GetPhyAddr(), p.blockCount, p.blockLen * 32ull, p.srcStride * 32ll, p.dstStride * 32ll, "DataCopy");
+    rows_in(dst.GetPhyAddr(), local_of(dst.GetPosition()), src.GetPhyAddr(), p.blockCount, p.blockLen * 32ull, p.srcStride * 32ll, p.dstStride * 32ll, "DataCopy", src.bypasses());
 }
 template <typename T>
 inline void DataCopy(const GlobalTensor<T> &dst, const LocalTensor<T> &src, const DataCopyParams &p)
@@ -275,7 +275,7 @@ inline void DataCopyPad(
         d += row + p.dstStride * 32;
         s += p.blockLen + p.srcStride;
     }
-    vinci::charge_global(vinci::kMte2, static_cast<uint64_t>(p.blockCount) * p.blockLen, p.blockCount);
+    vinci::charge_global(vinci::kMte2, static_cast<uint64_t>(p.blockCount) * p.blockLen, p.blockCount, src.GetPhyAddr(), p.blockLen + p.srcStride, src.bypasses());
 }
 template <typename T>
 inline void DataCopyPad(
@@ -300,7 +300,7 @@ inline void DataCopyPad(const GlobalTensor<T> &dst, const LocalTensor<T> &src, c
         d += p.blockLen + p.dstStride;
         s += row + p.srcStride * 32;
     }
-    vinci::charge_global(vinci::kMte3, static_cast<uint64_t>(p.blockCount) * p.blockLen, p.blockCount);
+    vinci::charge_global(vinci::kMte3, static_cast<uint64_t>(p.blockCount) * p.blockLen, p.blockCount, dst.GetPhyAddr(), p.blockLen + p.dstStride);
 }
 template <typename T>
 inline void DataCopyPad(const GlobalTensor<T> &dst, const LocalTensor<T> &src, const DataCopyParams &p)
@@ -337,7 +337,7 @@ inline void DataCopy(const LocalTensor<T> &dst, const GlobalTensor<T> &src, cons
             }
         }
     }
-    vinci::charge_global(vinci::kMte2, p.ndNum * p.nValue * p.dValue * sizeof(T), p.ndNum * p.nValue);
+    vinci::charge_global(vinci::kMte2, p.ndNum * p.nValue * p.dValue * sizeof(T), p.ndNum * p.nValue, src.GetPhyAddr(), p.srcDValue * sizeof(T), src.bypasses());
 }
 
 } // namespace AscendC

@@ -8,7 +8,7 @@
 
 namespace vinci {
 
-constexpr uint32_t kAbi = 1;
+constexpr uint32_t kAbi = 2;
 
 enum Local : int { kUb, kL1, kL0A, kL0B, kL0C, kBt, kFb, kLocals };
 enum Pipe : int { kS, kV, kM, kMte1, kMte2, kMte3, kFix, kPipes };
@@ -31,8 +31,61 @@ enum Rate : int {
     kCubeStart,   /* cycles */
     kIssue,       /* cycles of the scalar unit for an instruction to another pipe */
     kTransfer,    /* cycles of a move pipe for each transfer besides its bytes */
-    kRates = 16
+    kCoreHbm,     /* bytes that a core alone gets from HBM */
+    kCoreL2,      /* bytes that a core alone gets from L2, by role */
+    kCoreWrite,   /* bytes that a core alone stores */
+    kAllHbm,      /* bytes of HBM for all cores */
+    kAllL2,       /* bytes of L2 for all cores */
+    kRow,         /* cycles for each row of a transfer, at least */
+    kScalarLoad,  /* cycles of the scalar unit to load an element of local memory */
+    kScalarStore, /* cycles to store one */
+    kSources,     /* 1: each source of a vector instruction takes a cycle of its own */
+    kWriteBack,   /* what a byte that is written to HBM costs, beside one that is loaded */
+    kRates = 32
 };
+
+/* One number for each of three assumptions about global memory, between which the device chooses when it knows what
+ * the caches did: all of it is in L2; loads come from HBM; stores go there, too. */
+typedef double lanes_t __attribute__((vector_size(32)));
+enum Lane : int { kHit, kMiss, kBack };
+
+/* A flag between pipes: when it was set, and what had been issued to each pipe by then. */
+struct Flag {
+    lanes_t time;
+    uint32_t seen[8];
+};
+
+/* An access to local memory that others may not be ordered with. */
+struct Touch {
+    uint64_t low, high;
+    uint64_t pc, caller;
+    uint32_t number;
+    uint8_t pipe;
+    uint8_t write;
+    uint8_t spare[2];
+    uint32_t pad[6];
+};
+constexpr int kTouches = 64;
+
+/* Two accesses that nothing orders. */
+struct Race {
+    uint64_t low[2], high[2];
+    uint64_t pc[2], caller[2];
+    uint8_t pipe[2], write[2];
+    uint32_t pad;
+};
+constexpr int kRaces = 4;
+
+/* What a pipe did from when to when, in each lane, cycles. */
+struct Slice {
+    float from[3], to[3];
+    uint32_t pipe;
+    uint32_t pad;
+};
+constexpr int kSlices = 1024;
+
+/* Bits of Core::mode. */
+constexpr uint32_t kFindRaces = 1, kRecord = 2;
 
 struct Core {
     uint32_t abi;
@@ -54,13 +107,38 @@ struct Core {
     void (*wait)(Core *, const uint64_t *word, uint64_t value);
     uint64_t check[7];
     float rates[kRates];
-    double time[kPipes];
-    double busy[kPipes];
-    uint64_t bytes;
+    uint32_t mode;
+    uint32_t slices;
+    uint32_t touches;
+    uint32_t races;
+    /* Cores of this role that work at the same time. */
+    double sharers;
+    uint64_t cache;
+    /* When each pipe can take its next instruction, and when what it has done so far has arrived. */
+    lanes_t time[kPipes];
+    lanes_t tail[kPipes];
+    lanes_t busy[kPipes];
+    /* How long global memory was in use for this core. */
+    lanes_t flow;
+    /* When the vector unit began what it does. */
+    lanes_t vector;
+    /* Bytes loaded, of these from HBM, stored, and written back to HBM to make room. */
+    uint64_t bytes[4];
+    /* Instructions issued to each pipe, and of those of the others which each pipe knows to be complete. */
+    uint32_t issued[8];
+    uint32_t seen[kPipes][8];
+    /* Operands of the instruction that is being checked. */
+    uint64_t operands;
+    uint64_t operand[8][2];
+    Race race[kRaces];
     uint64_t scratch[1024];
+    Touch touch[kTouches];
+    Flag flags[kPipes * kPipes * 8];
+    Slice slice[kSlices];
 };
 
-static_assert(sizeof(Core) <= 0x4000, "the context of a core has 16 KiB");
+static_assert(sizeof(Core) <= 0x20000, "the context of a core has 128 KiB");
+static_assert(__builtin_offsetof(Core, slice) == 0x9940, "as in driver/jail/src/layout.rs");
 
 /* Words of Core::scratch. The device zeroes the first 64 for each block. */
 enum Scratch : int {
@@ -84,8 +162,7 @@ enum Scratch : int {
     kReduceLow = 60, /* result of a reduction that a register holds */
     kReduceIndex = 61,
     kSawCount = 62,  /* vector instructions so far */
-    kWaitsAt = 63,   /* where it waits for another core */
-    kFlags = 64      /* when each flag was set, as doubles: pair of pipes * 16 + event; to 64 + 7 * 7 * 16 */
+    kWaitsAt = 63    /* where it waits for another core */
 };
 
 /* A core's stack is aligned to its size, and the context lies at its low end. */

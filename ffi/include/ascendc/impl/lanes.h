@@ -228,7 +228,8 @@ inline __attribute__((always_inline)) void flat2(D *d, const A *a, const B *b, u
     check_ub(a, count * sizeof(A), name);
     check_ub(b, count * sizeof(B), name);
     VINCI_LANES for (uint32_t i = 0; i < count; ++i) { d[i] = f(a[i], b[i], d[i]); }
-    charge_vector(count * (sizeof(D) > sizeof(A) ? sizeof(D) : sizeof(A)), passes);
+    constexpr uint64_t widest = sizeof(D) > sizeof(A) ? sizeof(D) : sizeof(A);
+    charge_vector2(static_cast<uint32_t>((count * widest + 255) / 256), passes, {d}, {a}, {b});
 }
 
 template <typename D, typename A, typename B, class F>
@@ -248,7 +249,7 @@ inline void masked2(
         D *to = d.at(r, l);
         *to = f(*a.at(r, l), *b.at(r, l), *to);
     });
-    charge_vector(e.repeats * 256ull, passes);
+    charge_vector2(e.repeats, passes, {d.data, d.block, d.repeat}, {a.data, a.block, a.repeat}, {b.data, b.block, b.repeat});
 }
 
 } // namespace vinci

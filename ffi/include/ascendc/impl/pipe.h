@@ -66,8 +66,7 @@ public:
             if (state_[i] == kFree) {
                 next_ = (i + 1) % number_;
                 state_[i] = kTaken;
-                vinci::Core *c = vinci::core();
-                c->time[kFiller] = vinci::larger(c->time[kFiller], time_[i]);
+                vinci::await(free_[i], kFiller);
                 return LocalTensor<T>(reinterpret_cast<T *>(base_ + i * length_), length_, src, this);
             }
         }
@@ -81,9 +80,7 @@ public:
         if (count_ >= kQueueBuffers || (depth > 0 && count_ >= (depth > number_ ? depth : number_))) {
             vinci::fail(vinci::kQueueFull, static_cast<uint64_t>(src), depth, 0, 0, "EnQue");
         }
-        vinci::Core *c = vinci::core();
-        const double latency = kFiller == vinci::kMte2 ? c->rates[vinci::kHbmLatency] : 0;
-        time_[i] = c->time[kFiller] + latency;
+        vinci::raise(filled_[i], kFiller);
         order_[(first_ + count_) % kQueueBuffers] = static_cast<uint8_t>(i);
         lengths_[i] = tensor.GetLength();
         ++count_;
@@ -102,8 +99,7 @@ public:
         const int i = order_[first_];
         first_ = (first_ + 1) % kQueueBuffers;
         --count_;
-        vinci::Core *c = vinci::core();
-        c->time[kUser] = vinci::larger(c->time[kUser], time_[i]);
+        vinci::await(filled_[i], kUser);
         return LocalTensor<T>(reinterpret_cast<T *>(base_ + i * length_), length_, dst, this);
     }
     template <TPosition from, TPosition to, typename T> __aicore__ LocalTensor<T> DeQue() { return DeQue<T>(); }
@@ -113,7 +109,7 @@ public:
     {
         const int i = index(tensor.GetPhyAddr(), "FreeTensor");
         state_[i] = kFree;
-        time_[i] = vinci::core()->time[kUser];
+        vinci::raise(free_[i], kUser);
     }
     template <typename T> __aicore__ void FreeTensor(LocalTensor<T> &&tensor) { FreeTensor(tensor); }
     __aicore__ void FreeAllEvent() {}
@@ -140,7 +136,7 @@ public:
         next_ = first_ = count_ = 0;
         for (int i = 0; i < number; ++i) {
             state_[i] = kFree;
-            time_[i] = 0;
+            free_[i] = {};
         }
     }
 
@@ -167,7 +163,9 @@ private:
     State state_[kQueueBuffers] = {};
     uint8_t order_[kQueueBuffers] = {};
     uint32_t lengths_[kQueueBuffers] = {};
-    double time_[kQueueBuffers] = {};
+    /* Raised when a buffer has been filled, and when it may be again. */
+    vinci::Flag filled_[kQueueBuffers];
+    vinci::Flag free_[kQueueBuffers];
 };
 
 template <TPosition position, int32_t depth, auto config = 0>

@@ -226,7 +226,7 @@ inline __attribute__((noinline, format(printf, 1, 2))) void print_text(const cha
     vinci::format(t, text, args);
     va_end(args);
     vinci::emit(t);
-    vinci::core()->time[vinci::kS] += 1000;
+    vinci::charge_scalar(vinci::core(), 1000);
 }
 
 /* What an argument becomes on its way to a function with any arguments. */
@@ -306,7 +306,7 @@ template <typename T> inline void dump(const T *data, uint32_t desc, uint32_t co
 }
 template <typename T> inline void DumpTensor(const LocalTensor<T> &tensor, uint32_t desc, uint32_t count)
 {
-    vinci::check_local(local_of(tensor.GetPosition()), tensor.GetPhyAddr(), count * sizeof(T), 32, "DumpTensor");
+    vinci::check_range(local_of(tensor.GetPosition()), tensor.GetPhyAddr(), count * sizeof(T), 32, "DumpTensor");
     dump(tensor.GetPhyAddr(), desc, count, "local");
 }
 template <typename T> inline void DumpTensor(const GlobalTensor<T> &tensor, uint32_t desc, uint32_t count)

@@ -125,17 +125,10 @@ template <HardEvent event> inline __attribute__((always_inline)) void WaitFlag(i
 
 template <pipe_t pipe> inline __attribute__((always_inline)) void PipeBarrier()
 {
-    vinci::Core *c = vinci::core();
     if constexpr (pipe == PIPE_ALL) {
-        double latest = 0;
-        for (int i = 0; i < vinci::kPipes; ++i) {
-            latest = vinci::larger(latest, c->time[i]);
-        }
-        for (int i = 0; i < vinci::kPipes; ++i) {
-            c->time[i] = latest;
-        }
+        vinci::barrier_all();
     } else {
-        c->time[vinci::kS] += c->rates[vinci::kIssue];
+        vinci::barrier(vinci::pipe_of(pipe));
     }
 }
 
@@ -147,14 +140,14 @@ enum class MemDsbT : uint64_t { ALL = 0, DDR, UB, SEQ };
 template <typename T, CacheLine line, DcciDst dst = DcciDst::CACHELINE_ALL>
 inline void DataCacheCleanAndInvalid(const GlobalTensor<T> &)
 {
-    vinci::core()->time[vinci::kS] += line == CacheLine::SINGLE_CACHE_LINE ? 20 : 200;
+    vinci::charge_scalar(vinci::core(), line == CacheLine::SINGLE_CACHE_LINE ? 20 : 200);
 }
 template <typename T, CacheLine line, DcciDst dst = DcciDst::CACHELINE_ALL>
 inline void DataCacheCleanAndInvalid(const LocalTensor<T> &)
 {
-    vinci::core()->time[vinci::kS] += 20;
+    vinci::charge_scalar(vinci::core(), 20);
 }
-template <MemDsbT kind> inline void DataSyncBarrier() { vinci::core()->time[vinci::kS] += 20; }
+template <MemDsbT kind> inline void DataSyncBarrier() { vinci::charge_scalar(vinci::core(), 20); }
 
 inline int64_t GetBlockIdx() { return vinci::core()->block; }
 inline int64_t GetBlockNum() { return vinci::core()->blocks; }
@@ -195,11 +188,32 @@ inline uint64_t &visits(uint64_t which) { return vinci::core()->scratch[960 + wh
 inline __attribute__((noinline)) void meet(uint64_t which, uint64_t parties)
 {
     PipeBarrier<PIPE_ALL>();
+    vinci::Core *c = vinci::core();
+    /* The latest of all goes on last: its time is there for the others before it is counted. A core that is a round
+     * ahead uses other words. */
+    uint64_t *times = shared_word(3712 + (which % 8 * 2 + visits(56 + which % 8)++ % 2) * 4);
+    for (int lane = 0; lane < 3; ++lane) {
+        double mine = c->time[vinci::kS][lane];
+        uint64_t bits, there = __atomic_load_n(times + lane, __ATOMIC_RELAXED);
+        __builtin_memcpy(&bits, &mine, sizeof(bits));
+        while (there < bits && !__atomic_compare_exchange_n(times + lane, &there, bits, true, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) {
+        }
+    }
     uint64_t *word = shared_word(which);
     const uint64_t mine = __atomic_add_fetch(word, 1, __ATOMIC_ACQ_REL);
     const uint64_t round = (mine + parties - 1) / parties;
     wait_at_least(word, round * parties);
-    vinci::core()->time[vinci::kS] += 1000;
+    vinci::lanes_t latest = c->time[vinci::kS];
+    for (int lane = 0; lane < 3; ++lane) {
+        const uint64_t bits = __atomic_load_n(times + lane, __ATOMIC_ACQUIRE);
+        double time;
+        __builtin_memcpy(&time, &bits, sizeof(time));
+        latest[lane] = vinci::larger(latest[lane], time);
+    }
+    for (vinci::lanes_t &time : c->time) {
+        time = latest;
+    }
+    vinci::charge_scalar(vinci::core(), 1000);
 }
 
 /* On cores of a mix both kinds meet; GetBlockNum counts blocks of cube cores then. */
@@ -228,7 +242,7 @@ inline void SyncAll(const GlobalTensor<int32_t> &, const LocalTensor<int32_t> &,
 template <uint8_t mode, pipe_t pipe> inline void CrossCoreSetFlag(uint16_t id)
 {
     vinci::Core *c = vinci::core();
-    c->time[vinci::kS] += c->rates[vinci::kIssue];
+    vinci::charge_scalar(c, c->rates[vinci::kIssue]);
     const uint64_t flags = 16;
     const uint64_t group = c->role == vinci::kAiv ? c->block / c->sub_blocks : c->block;
     const uint64_t slot = flags + ((group % 96) * 2 + (c->role == vinci::kAiv)) * 16 + (id & 15);

@@ -39,13 +39,13 @@ public:
     __gm__ T *GetPhyAddr() { return address_; }
     T GetValue(uint64_t offset) const
     {
-        vinci::core()->time[vinci::kS] += vinci::core()->rates[vinci::kHbmLatency] / 8;
+        vinci::charge_scalar(vinci::core(), vinci::core()->rates[vinci::kHbmLatency] / 8);
         return address_[offset];
     }
     __gm__ T &operator()(uint64_t offset) const { return address_[offset]; }
     void SetValue(uint64_t offset, T value)
     {
-        vinci::core()->time[vinci::kS] += 1;
+        vinci::charge_scalar(vinci::core(), 1);
         address_[offset] = value;
     }
     uint64_t GetSize() const { return size_; }
@@ -60,13 +60,19 @@ public:
     {
         GlobalTensor<U> other;
         other.SetGlobalBuffer(reinterpret_cast<__gm__ U *>(address_), size_ * sizeof(T) / sizeof(U));
+        other.SetL2CacheHint(bypass_ ? CacheMode::CACHE_MODE_DISABLE : CacheMode::CACHE_MODE_NORMAL);
         return other;
     }
-    template <CacheRwMode mode = CacheRwMode::RW> void SetL2CacheHint(CacheMode) {}
+    template <CacheRwMode mode = CacheRwMode::RW> void SetL2CacheHint(CacheMode cache)
+    {
+        bypass_ = cache == CacheMode::CACHE_MODE_DISABLE;
+    }
+    bool bypasses() const { return bypass_; }
 
 private:
     __gm__ T *address_ = nullptr;
     uint64_t size_ = 0;
+    bool bypass_ = false;
 };
 
 template <typename T> class LocalTensor {
@@ -84,9 +90,9 @@ public:
     }
     T *GetPhyAddr() const { return data_; }
     T *GetPhyAddr(uint32_t offset) const { return data_ + offset; }
-    T GetValue(uint32_t index) const { return *element(index, "GetValue"); }
-    T &operator()(uint32_t index) const { return *element(index, "operator()"); }
-    template <typename V> void SetValue(uint32_t index, V value) const { *element(index, "SetValue") = static_cast<T>(value); }
+    T GetValue(uint32_t index) const { return *element(index, "GetValue", vinci::kScalarLoad); }
+    T &operator()(uint32_t index) const { return *element(index, "operator()", vinci::kScalarLoad); }
+    template <typename V> void SetValue(uint32_t index, V value) const { *element(index, "SetValue", vinci::kScalarStore) = static_cast<T>(value); }
     LocalTensor operator[](uint32_t offset) const
     {
         LocalTensor other = *this;
@@ -110,11 +116,10 @@ public:
     void *owner() const { return owner_; }
 
 private:
-    T *element(uint32_t index, const char *name) const
+    T *element(uint32_t index, const char *name, vinci::Rate rate) const
     {
-        vinci::Core *c = vinci::core();
-        c->time[vinci::kS] += 1;
-        vinci::check_local(vinci::Local(local_of(position_)), data_ + index, sizeof(T), sizeof(T), name);
+        vinci::charge_element(rate);
+        vinci::check_range(vinci::Local(local_of(position_)), data_ + index, sizeof(T), sizeof(T), name);
         return data_ + index;
     }
     T *data_ = nullptr;
