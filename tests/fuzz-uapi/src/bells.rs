@@ -39,8 +39,8 @@ extern "C" fn on_fault(_: libc::c_int, info: *mut libc::siginfo_t, _: *mut libc:
     // happens again.
     unsafe {
         let old = *libc::__errno_location();
-        let patched =
-            is_doorbell && libc::mmap(page as *mut libc::c_void, PAGE, access, kind, -1, 0) != libc::MAP_FAILED;
+        let patched = is_doorbell
+            && libc::mmap(page as *mut libc::c_void, PAGE, access, kind, -1, 0) != libc::MAP_FAILED;
         if !patched {
             libc::signal(libc::SIGBUS, libc::SIG_DFL);
         }

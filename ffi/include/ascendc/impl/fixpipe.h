@@ -222,8 +222,9 @@ inline void fix(D *dst, const S *src, const Fix &f, const char *name, const Stor
 template <typename D, typename S> inline void fix_to_global(D *dst, const S *src, const Fix &f, const char *name)
 {
     fix(dst, src, f, name, [](D *to, const D *row, uint32_t n) __attribute__((always_inline)) { AscendC::store_global(to, row, n); });
-    core()->bytes += static_cast<uint64_t>(f.n) * f.m * sizeof(D) * f.count;
-    charge(kFix, static_cast<double>(f.n) * f.m * f.count * sizeof(S) / core()->rates[kL0CToOut]);
+    const uint64_t rows = f.rows ? static_cast<uint64_t>(f.m) * f.count : (f.n + 15) / 16, elements = static_cast<uint64_t>(f.n) * f.m * f.count;
+    charge_global(kFix, elements * sizeof(D), rows, dst, f.rows ? f.dstStride * sizeof(D) : f.dstStride, false,
+        static_cast<double>(elements * sizeof(S)) / core()->rates[kL0CToOut]);
 }
 template <typename D, typename S> inline void fix_to_local(D *dst, Local memory, const S *src, const Fix &f, const char *name)
 {

@@ -59,10 +59,12 @@ inline __attribute__((always_inline)) lanes_t sharers(const Core *c, lanes_t now
     return 1 + (c->sharers - 1) * ((c->flow + kBegin) / (now + kBegin));
 }
 
-/* A transfer from or to global memory, of `rows` pieces that are `pitch` bytes apart there. Where `global` is not
+/* A transfer from or to global memory, of `rows` pieces that are `pitch` bytes apart there; it takes the core
+ * `least` cycles. Where `global` is not
  * said, nothing is known about the caches, and it is charged to HBM. */
 inline __attribute__((noinline)) void charge_global(
-    Pipe pipe, uint64_t bytes, uint64_t rows, const void *global = nullptr, uint64_t pitch = 0, bool bypass = false)
+    Pipe pipe, uint64_t bytes, uint64_t rows, const void *global = nullptr, uint64_t pitch = 0, bool bypass = false,
+    double least = 0)
 {
     Core *c = core();
     const bool loads = pipe == kMte2;
@@ -74,10 +76,10 @@ inline __attribute__((noinline)) void charge_global(
         const double near = larger(b / c->rates[kCoreL2], l2), far = b / c->rates[kCoreHbm];
         cost = lanes_t{near, larger(far, hbm * others[kMiss]), larger(far, hbm * others[kBack]), near};
     } else {
-        const double near = larger(b / c->rates[kCoreWrite], l2);
+        const double near = larger(pipe == kFix ? 0 : b / c->rates[kCoreWrite], l2);
         cost = lanes_t{near, near, larger(near, hbm * c->rates[kWriteBack] * others[kBack]), near};
     }
-    cost = larger(cost, every(rows * static_cast<double>(c->rates[kRow]))) + c->rates[kTransfer];
+    cost = larger(cost, every(larger(least, rows * static_cast<double>(c->rates[kRow])))) + c->rates[kTransfer];
     /* The vector unit goes first in UB. It stores to half of the bank groups, so every other time it is in the way. */
     const lanes_t meets = smaller(start + cost, c->tail[kV]) - larger(start, c->vector);
     cost += larger(meets, every(0)) * 0.5;
