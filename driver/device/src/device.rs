@@ -200,9 +200,8 @@ impl Inner {
 pub(crate) fn lock_stopped(q: &Queue) -> parking_lot::MutexGuard<'_, crate::queue::Run> {
     loop {
         let mut run = q.run.lock();
-        if let Some((mut running, hold)) = run.jailed.take() {
-            running.stop();
-            q.vm.release(hold);
+        if run.state == State::Jailed {
+            crate::sched::stop_jailed(q, &mut run);
             run.state = State::Ready;
         }
         if run.state != State::Running {

@@ -132,7 +132,7 @@ impl Inner {
         let sync = || Step::Done(Engine::None, self.costs.sync_ns());
         match opcode {
             DRM_VINCI_OP_PLACEHOLDER => Ok(sync()),
-            DRM_VINCI_OP_KERNEL => self.kernel(die, q, sqe.blocks, &w),
+            DRM_VINCI_OP_KERNEL => self.kernel(die, q, sqe.blocks, &w, None),
             DRM_VINCI_OP_COPY => self.copy(q, Copy2d::unpack(&w)),
             DRM_VINCI_OP_FILL => self.fill(q, w[0], w[1], w[2] as u8),
             DRM_VINCI_OP_EVENT_RECORD => {
@@ -249,7 +249,34 @@ impl Inner {
         }
     }
 
-    fn kernel(self: &Arc<Self>, die: &Die, q: &Queue, blocks: u32, w: &[u64; 7]) -> Result<Step, Cause> {
+    /// Puts an entry that follows kernel `after` into the jail behind it, if it is one that can be: what is wrong with
+    /// it is found when it is at the head.
+    pub(crate) fn follow(
+        self: &Arc<Self>,
+        die: &Die,
+        q: &Queue,
+        sqe: &Sqe,
+        after: &code::Running,
+    ) -> Option<Box<code::Running>> {
+        let w = words(sqe);
+        let is_code = u32::from(sqe.opcode) == DRM_VINCI_OP_KERNEL && w[0] & DRM_VINCI_KERNEL_OF_CODE != 0;
+        if !is_code || sqe.flags != 0 || sqe.compare != 0 || die.hang_next.load(Ordering::Relaxed) {
+            return None;
+        }
+        match self.kernel(die, q, sqe.blocks, &w, Some(after)) {
+            Ok(Step::Jailed(running)) => Some(running),
+            _ => None,
+        }
+    }
+
+    fn kernel(
+        self: &Arc<Self>,
+        die: &Die,
+        q: &Queue,
+        blocks: u32,
+        w: &[u64; 7],
+        after: Option<&code::Running>,
+    ) -> Result<Step, Cause> {
         let (va, size, timeout_ms) = (w[1], w[2] as u32, w[2] >> 32);
         let resident = match vinci_kernels::by_id(w[0]) {
             None if w[0] & DRM_VINCI_KERNEL_OF_CODE == 0 => {
@@ -288,7 +315,7 @@ impl Inner {
             }
         }
         let Some(kernel) = resident else {
-            return Ok(match code::launch(self, &q.vm, q.setup.die, w[0], blocks, block, limit)? {
+            return Ok(match code::launch(self, &q.vm, q.setup.die, w[0], blocks, block, limit, after)? {
                 code::Launched::Running(running) => Step::Jailed(running),
                 code::Launched::Later => Step::Later,
             });

@@ -1,6 +1,7 @@
 //! A user queue as the device sees it: three pieces of memory that a process can change at any time, and the
 //! device's own state, which it cannot.
 
+use std::collections::VecDeque;
 use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -57,8 +58,9 @@ pub struct Run {
     pub timing: Option<Timing>,
     /// It is to be destroyed as soon as its entry on the worker pool has ended, and runs no other.
     pub ending: bool,
-    /// With [`State::Jailed`]: the kernel, and its hold on the address space.
-    pub(crate) jailed: Option<(Box<Running>, usize)>,
+    /// With [`State::Jailed`]: the kernel at the head and those behind it that are in the jail, too, each with its hold on
+    /// the address space.
+    pub(crate) jailed: VecDeque<(Box<Running>, usize)>,
 }
 
 /// A user queue.
@@ -94,7 +96,7 @@ impl Queue {
         doorbell: NonNull<u8>,
     ) -> Self {
         let head = setup.goes_on.unwrap_or(0);
-        let run = Run { head, state: State::Ready, model_ns: 0, timing: None, ending: false, jailed: None };
+        let run = Run { head, state: State::Ready, model_ns: 0, timing: None, ending: false, jailed: VecDeque::new() };
         let mut q = Self {
             setup,
             vm,

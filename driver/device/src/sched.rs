@@ -23,6 +23,8 @@ use vinci_hw::doorbell;
 const SPIN: Duration = Duration::from_micros(50);
 /// Passes over the queues between two looks at the clock.
 const PASSES_PER_CLOCK: u32 = 64;
+/// Kernels of one queue that are in its jail at a time.
+const FOLLOWERS: u64 = 16;
 /// Entries taken from one queue before the next has its turn.
 const BATCH: u32 = 128;
 
@@ -87,7 +89,7 @@ fn sleep(dev: &Arc<Inner>, die: &Die, queues: &[Arc<Queue>], version: u64) {
     die.set_asleep(true);
     for q in queues {
         doorbell::announce_sleep(q.need_kick());
-        if let Some((running, _)) = &q.run.lock().jailed {
+        if let Some((running, _)) = q.run.lock().jailed.front() {
             running.watch();
         }
     }
@@ -106,7 +108,7 @@ fn deadline(q: &Queue) -> Option<Instant> {
     let run = q.run.lock();
     match run.state {
         State::Waiting(limit) => limit,
-        State::Jailed => run.jailed.as_ref().map(|(running, _)| running.deadline()),
+        State::Jailed => run.jailed.front().map(|(running, _)| running.deadline()),
         State::Hung(limit) => Some(limit),
         _ => None,
     }
@@ -128,26 +130,14 @@ fn advance(dev: &Arc<Inner>, die: &Die, q: &Arc<Queue>) -> bool {
             Ok(None) => return false,
             Err(cause) => return fault(dev, q, &mut run, &cause),
         },
-        State::Jailed => {
-            let Some((mut running, hold)) = run.jailed.take() else { return false };
-            let Some(result) = running.poll(dev, &q.vm) else {
-                run.jailed = Some((running, hold));
-                return false;
-            };
-            q.vm.release(hold);
-            run.state = State::Ready;
-            match result {
-                Ok((engine, ns, trace)) => {
-                    complete(dev, die, q, &mut run, engine, ns);
-                    if let Some(mut trace) = trace {
-                        (trace.die, trace.queue) = (die.index, q.setup.queue);
-                        dev.watch.write(*trace, run.model_ns, ns);
-                    }
-                    alert(dev, q, &run);
-                }
-                Err(cause) => return fault(dev, q, &mut run, &cause),
+        State::Jailed => match reap(dev, die, q, &mut run) {
+            Ok(true) if run.jailed.is_empty() => run.state = State::Ready,
+            Ok(got_on) => return got_on,
+            Err(cause) => {
+                stop_jailed(q, &mut run);
+                return fault(dev, q, &mut run, &cause);
             }
-        }
+        },
         State::Hung(limit) if Instant::now() >= limit => {
             let cause =
                 Cause { core: 0, ..Cause::new(DRM_VINCI_FAULT_TIMEOUT, "a kernel ran past its time limit") };
@@ -156,6 +146,56 @@ fn advance(dev: &Arc<Inner>, die: &Die, q: &Arc<Queue>) -> bool {
         _ => return false,
     }
     take_batch(dev, die, q, run)
+}
+
+/// Completes the kernels of a queue that have ended in its jail, in order, and sends others after those that have not;
+/// whether any has.
+fn reap(dev: &Arc<Inner>, die: &Die, q: &Arc<Queue>, run: &mut Run) -> Result<bool, Cause> {
+    let mut got_on = false;
+    while let Some((running, _)) = run.jailed.front_mut() {
+        let Some(result) = running.poll(dev, &q.vm) else { break };
+        if let Some((_, hold)) = run.jailed.pop_front() {
+            q.vm.release(hold);
+        }
+        let (engine, ns, trace) = result?;
+        complete(dev, die, q, run, engine, ns);
+        if let Some(mut trace) = trace {
+            (trace.die, trace.queue) = (die.index, q.setup.queue);
+            dev.watch.write(*trace, run.model_ns, ns);
+        }
+        got_on = true;
+        if let Some((next, _)) = run.jailed.front_mut() {
+            next.begin_time();
+        }
+    }
+    if got_on {
+        if !run.jailed.is_empty() {
+            let in_use = q.vm.enter();
+            follow(dev, die, q, run);
+            drop(in_use);
+        }
+        alert(dev, q, run);
+    }
+    Ok(got_on)
+}
+
+/// Puts kernels behind those that are in the jail, so that these need not wait for this thread in between.
+fn follow(dev: &Arc<Inner>, die: &Die, q: &Arc<Queue>, run: &mut Run) {
+    let waiting = doorbell::tail(q.doorbell_tail()).wrapping_sub(run.head).min(u64::from(q.setup.entries));
+    while (run.jailed.len() as u64) < waiting.min(FOLLOWERS) {
+        let sqe = q.fetch(run.head.wrapping_add(run.jailed.len() as u64));
+        let Some((last, _)) = run.jailed.back().filter(|(last, _)| last.takes_followers()) else { return };
+        let Some(running) = dev.follow(die, q, &sqe, last) else { return };
+        run.jailed.push_back((running, q.vm.hold()));
+    }
+}
+
+/// Ends the kernels that a queue has in its jail.
+pub(crate) fn stop_jailed(q: &Queue, run: &mut Run) {
+    while let Some((mut running, hold)) = run.jailed.pop_front() {
+        running.stop();
+        q.vm.release(hold);
+    }
 }
 
 /// Takes entries until the ring is empty, the batch is full or one does not complete here.
@@ -196,7 +236,8 @@ fn take_batch(dev: &Arc<Inner>, die: &Die, q: &Arc<Queue>, mut run: MutexGuard<'
             }
             Ok(Step::Jailed(running)) => {
                 run.state = State::Jailed;
-                run.jailed = Some((running, q.vm.hold()));
+                run.jailed.push_back((running, q.vm.hold()));
+                follow(dev, die, q, &mut run);
                 break;
             }
             Ok(Step::Later) => return false,

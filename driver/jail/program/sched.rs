@@ -17,6 +17,8 @@ const WORTH_HELP: u64 = 60_000;
 const KEPT_FREE: u32 = 2;
 /// Index of what a core gets from L2: see `ascendc/impl/core.h`.
 const CORE_L2: usize = 16;
+/// First of the words of [`Core::scratch`] that count what a core has waited for.
+const VISITS: usize = 960;
 /// Rounds of looking for work before a worker sleeps.
 const PATIENCE: u32 = 120;
 
@@ -57,6 +59,10 @@ pub struct Kernel {
     waiting: u32,
     limit: u32,
     faulted: bool,
+    /// Its predecessor has not ended.
+    held: bool,
+    /// The kernel, plus 1, that is held until this one ends.
+    then: u32,
     pub shared: bool,
     pub bytes: [u64; 4],
     /// In each lane: how long each pipe worked, of cube cores and of vector cores.
@@ -76,6 +82,8 @@ const KERNEL: Kernel = Kernel {
     waiting: 0,
     limit: 0,
     faulted: false,
+    held: false,
+    then: 0,
     shared: false,
     bytes: [0; 4],
     busy: [[[0.0; 3]; PIPES]; 2],
@@ -264,11 +272,12 @@ fn begin(s: &mut State, k: usize, me: usize) -> Option<usize> {
     let j = job(k as u32);
     let kernel = &mut s.kernels[k];
     if kernel.next < kernel.total && !kernel.faulted && j.cancel.load(Relaxed) != 0 && kernel.running == 0 {
+        kernel.held = false;
         fail(kernel, Fault { kind: FAULT_CANCELLED, ..Fault::default() });
         settle(s, k);
         return None;
     }
-    if kernel.faulted || kernel.next >= kernel.total || kernel.running + kernel.waiting >= kernel.limit {
+    if kernel.held || kernel.faulted || kernel.next >= kernel.total || kernel.running + kernel.waiting >= kernel.limit {
         return None;
     }
     // One whose blocks do not end must leave workers for others.
@@ -361,8 +370,7 @@ fn introduce(core: usize, k: usize, fiber: u32) {
     (c.flow, c.vector) = (Lanes([0.0; 4]), Lanes([0.0; 4]));
     (c.issued, c.seen) = ([0; 8], [[0; 8]; PIPES]);
     c.scratch[..64].fill(0);
-    // How often it has come to each flag of others.
-    c.scratch[960..].fill(0);
+    c.scratch[VISITS..].fill(0);
 }
 
 fn activate(s: &mut State, k: usize) {
@@ -377,7 +385,31 @@ fn activate(s: &mut State, k: usize) {
         ..KERNEL
     };
     s.under_way |= 1 << k;
+    // Kernels become active in the order in which they were queued, so the predecessor's state is still its own.
+    let before = (j.after as usize).wrapping_sub(1);
+    if before < JOBS && before != k {
+        if s.under_way & 1 << before != 0 {
+            s.kernels[before].then = k as u32 + 1;
+            s.kernels[k].held = true;
+        } else if s.kernels[before].faulted {
+            fail(&mut s.kernels[k], Fault { kind: FAULT_CANCELLED, ..Fault::default() });
+        }
+    }
     settle(s, k);
+}
+
+/// Kernel `k` has ended: what is held until then may begin, or never does.
+fn release(s: &mut State, k: usize) {
+    let (next, faulted) = ((s.kernels[k].then as usize).wrapping_sub(1), s.kernels[k].faulted);
+    s.kernels[k].then = 0;
+    if next >= JOBS || !s.kernels[next].held {
+        return;
+    }
+    s.kernels[next].held = false;
+    if faulted {
+        fail(&mut s.kernels[next], Fault { kind: FAULT_CANCELLED, ..Fault::default() });
+        settle(s, next);
+    }
 }
 
 /// Enters the fiber on a core, and sees to how it came back.
@@ -443,6 +475,8 @@ fn settle(s: &mut State, k: usize) {
         // SAFETY: under the lock, and no fiber of the kernel is left.
         unsafe { (*SHARED.0.get())[k].fill(0) };
     }
+    release(s, k);
+    let kernel = &s.kernels[k];
     let j = job(k as u32);
     account::result(kernel, j);
     j.state.store(DONE, SeqCst);

@@ -54,6 +54,9 @@ pub struct Launch {
     pub mode: u32,
     /// A number that [`Slice::serial`] repeats.
     pub serial: u32,
+    /// A job that was queued before and not reaped: this one begins when it has ended, and does not if it ends with a
+    /// fault.
+    pub after: Option<u32>,
 }
 
 /// What a kernel that has ended took, in model time. The jail says so: numbers may be anything that a float can be.
@@ -196,6 +199,7 @@ impl Jail {
             (&raw mut (*j).entry).write_volatile(launch.entry);
             (&raw mut (*j).print).write_volatile(launch.print);
             (&raw mut (*j).workspace).write_volatile(launch.workspace);
+            (&raw mut (*j).after).write_volatile(launch.after.map_or(0, |job| job + 1));
             (&raw mut (*j).forget).write_volatile(control.forget_tail.load(Ordering::Acquire));
             (&raw mut (*j).mode).write_volatile(launch.mode);
             (&raw mut (*j).serial).write_volatile(launch.serial);

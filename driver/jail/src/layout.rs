@@ -172,6 +172,8 @@ pub struct Job {
     pub forget: u32,
     /// Bytes of arguments.
     pub args_bytes: u32,
+    /// The job, plus 1, that must have ended well before it begins: it was queued earlier. 0: none.
+    pub after: u32,
     /// Device address that `printf` writes to, or 0.
     pub print: u64,
     /// Device address of the workspace, or 0.

@@ -54,6 +54,11 @@ impl Memory {
         Self { vm, dev, die, copies: Mutex::default(), any: AtomicBool::new(false) }
     }
 
+    /// Whether kernels work on a copy of some memory.
+    pub(crate) fn has_copies(&self) -> bool {
+        self.any.load(Ordering::Acquire)
+    }
+
     fn code(vm: &AddressSpace, va: u64) -> Option<Found> {
         let number = (va - CODE_BASE) / CODE_STRIDE + 1;
         let object = vm.code.object(number as u32)?;

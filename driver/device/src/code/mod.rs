@@ -70,6 +70,8 @@ pub(crate) struct Running {
     kernel: usize,
     blocks: u32,
     serial: u32,
+    /// Time that it may take from when it is at the head of its queue.
+    allowed: Duration,
     /// When its time is up; then when it is told again.
     limit: Instant,
     /// When it was first told to end.
@@ -225,7 +227,9 @@ pub(crate) enum Launched {
     Later,
 }
 
-/// Puts a kernel into the jail of its address space. `id` has `DRM_VINCI_KERNEL_OF_CODE` set.
+/// Puts a kernel into the jail of its address space, to begin when `after` has ended well. `id` has
+/// `DRM_VINCI_KERNEL_OF_CODE` set.
+#[allow(clippy::too_many_arguments, reason = "an entry's words")]
 pub(crate) fn launch(
     dev: &Arc<Inner>,
     vm: &Arc<AddressSpace>,
@@ -234,6 +238,7 @@ pub(crate) fn launch(
     blocks: u32,
     block: &[u8],
     limit: Duration,
+    after: Option<&Running>,
 ) -> Result<Launched, Cause> {
     let bad = |text: String| Cause::new(DRM_VINCI_FAULT_KERNEL, text);
     let (number, index) = split(id);
@@ -275,6 +280,9 @@ pub(crate) fn launch(
         .code
         .jail(vm, dev, die)
         .map_err(|e| Cause::new(DRM_VINCI_FAULT_EXCEPTION, format!("the AI cores cannot be started: {e}")))?;
+    if after.is_some_and(|before| !Arc::ptr_eq(&before.jail, &jail)) {
+        return Ok(Launched::Later);
+    }
     let mut sound = true;
     let job = Launch {
         entry: object.object.image.base + kernel.entry,
@@ -285,6 +293,7 @@ pub(crate) fn launch(
         mode: dev.watch.races.mode(object.launches[index].fetch_add(1, Ordering::Relaxed))
             | if dev.watch.traces() { layout::MODE_RECORD } else { 0 },
         serial: dev.watch.next(),
+        after: after.map(|before| before.job),
     };
     let serial = job.serial;
     let job = jail.jail.submit(&job, |job, space| {
@@ -315,6 +324,7 @@ pub(crate) fn launch(
         kernel: index,
         blocks,
         serial,
+        allowed: limit,
         limit: Instant::now() + limit,
         told: None,
         late: false,
@@ -398,6 +408,17 @@ impl Running {
         };
         trace.fill(report, &mine);
         trace
+    }
+
+    /// It is at the head of its queue now.
+    pub(crate) fn begin_time(&mut self) {
+        self.limit = Instant::now() + self.allowed;
+    }
+
+    /// Whether another kernel may be queued behind it before it has ended: not while kernels work on copies of
+    /// memory, which are as old as their first use.
+    pub(crate) fn takes_followers(&self) -> bool {
+        self.told.is_none() && !self.jail.memory.has_copies()
     }
 
     /// When it is to be looked at again, whatever happens.
