@@ -7,6 +7,7 @@ use parking_lot::Mutex;
 use vinci_uapi::*;
 
 use crate::driver::{Driver, text};
+use crate::event::slot::Place;
 use crate::memory::alloc::DieMemory;
 use crate::sys::Sys;
 use crate::{AllocationKind, ClockReading, DevicePtr, Error, Policy, Result, Stream};
@@ -115,6 +116,8 @@ pub(crate) struct Die {
     pub(crate) peer_change: Mutex<()>,
     /// Streams for synchronous copies that are not in use.
     pub(crate) copiers: Mutex<Vec<Stream>>,
+    /// The last launch of a kernel that the program brought along: its place, and when it was.
+    pub(crate) launched: Mutex<Option<(Place, Instant)>>,
 }
 
 impl Die {
@@ -145,6 +148,7 @@ impl Die {
             peers: AtomicU64::new(0),
             peer_change: Mutex::new(()),
             copiers: Mutex::new(Vec::new()),
+            launched: Mutex::new(None),
         })
     }
 }

@@ -215,7 +215,11 @@ impl Stream {
         if let LaunchArgs::Bytes(bytes, _) = args {
             rest[..len].copy_from_slice(bytes);
         }
-        self.launch_raw(op, kernel.id(), kernel.name(), blocks, payload, options)
+        self.launch_raw(op, kernel.id(), kernel.name(), blocks, payload, options)?;
+        if let Ok(Some(place)) = self.place(op) {
+            *self.device().die().launched.lock() = Some((place, Instant::now()));
+        }
+        Ok(())
     }
 
     fn check_args(&self, op: &'static str, ptr: DevicePtr, len: usize) -> Result<()> {

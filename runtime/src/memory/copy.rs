@@ -1,5 +1,7 @@
 //! Synchronous copies and fills. They wait for the memory to be written and for nothing else.
 
+use std::time::Duration;
+
 use super::registry::Registry;
 use crate::driver::Driver;
 use crate::{Addr, Device, DevicePtr, Error, Result, Rows, Stream, StreamOptions};
@@ -76,6 +78,21 @@ fn die_of(registry: &Registry, driver: &'static Driver, end: Addr) -> Option<Dev
     }
 }
 
+/// How much later than a launch a copy still waits for the kernel.
+const HEAD_START: Duration = Duration::from_millis(50);
+
+/// Gives the kernel that was launched last time to end, within [`HEAD_START`]. On the chip a short kernel has ended
+/// long before a copy that is asked for after it, and programs have come to count on it; here its first access to a
+/// piece of memory takes as long as many copies. A kernel that takes longer keeps no copy waiting.
+fn let_kernel_end(device: &Device) {
+    let last = device.die().launched.lock().take();
+    if let Some((place, at)) = last {
+        while !place.is_past() && at.elapsed() < HEAD_START {
+            std::thread::sleep(Duration::from_micros(20));
+        }
+    }
+}
+
 /// Runs `work` on a stream that nobody else has, of the first die that `ends` name, and waits for it.
 fn on_copier(
     driver: &'static Driver,
@@ -85,6 +102,7 @@ fn on_copier(
 ) -> Result<()> {
     let [a, b] = ends.map(|end| die_of(&driver.registry, driver, end));
     let device = a.or(b).unwrap_or(Device::of(&driver.dies[0]));
+    let_kernel_end(&device);
     let idle = device.die().copiers.lock().pop();
     let stream = match idle {
         Some(stream) => stream,
