@@ -27,10 +27,12 @@
 #include "impl/gather.h"
 #include "impl/load.h"
 #include "impl/memory.h"
+#include "impl/order.h"
 #include "impl/pipe.h"
 #include "impl/print.h"
 #include "impl/reduce.h"
 #include "impl/select.h"
+#include "impl/slice.h"
 #include "impl/sort.h"
 #include "impl/support.h"
 #include "impl/sync.h"
@@ -68,6 +70,8 @@ inline void SetSysWorkspaceForce(__gm__ uint8_t *workspace) { SetSysWorkspace(wo
 } // namespace AscendC
 
 /* Names that programs use without their namespace. */
+using AscendC::CubeFormat;
+using AscendC::GetSysWorkSpacePtr;
 using AscendC::GetTPipePtr;
 using AscendC::TPosition;
 

@@ -15,6 +15,8 @@ const PROGRAMS: &[(&str, &[&str])] = &[
     ("reduce", &[]),
     ("rearrange", &[]),
     ("choose", &[]),
+    ("cube", &[]),
+    ("follow", &[]),
     ("faults", &["1000"]),
     ("escape", &[]),
     ("tuning", &[]),

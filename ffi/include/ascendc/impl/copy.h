@@ -249,7 +249,7 @@ inline void DataCopyPad(
     const DataCopyPadExtParams<T> &pad)
 {
     const auto memory = local_of(dst.GetPosition());
-    const uint64_t left = pad.isPad ? pad.leftPadding * sizeof(T) : 0, right = pad.isPad ? pad.rightPadding * sizeof(T) : 0;
+    const uint64_t left = pad.leftPadding * sizeof(T), right = pad.rightPadding * sizeof(T);
     const uint64_t row = (left + p.blockLen + right + 31) / 32 * 32;
     if (p.blockCount == 0 || p.blockLen == 0) {
         return;
@@ -258,17 +258,21 @@ inline void DataCopyPad(
         vinci::fail(vinci::kShape, 2, left > right ? left : right, 32, 0, "DataCopyPad");
     }
     vinci::check_local(memory, dst.GetPhyAddr(), p.blockCount * row + (p.blockCount - 1) * p.dstStride * 32, 32, "DataCopyPad");
+    /* A row is padded with the value that comes along, or with the one that SetPadValue left. */
+    T value = pad.paddingValue;
+    if (!pad.isPad) {
+        __builtin_memcpy(&value, &vinci::core()->scratch[vinci::kPadValue], sizeof(T));
+    }
     auto *d = reinterpret_cast<uint8_t *>(dst.GetPhyAddr());
     auto *s = reinterpret_cast<const uint8_t *>(src.GetPhyAddr());
     for (uint32_t i = 0; i < p.blockCount; ++i) {
-        if (pad.isPad) {
+        if (pad.isPad || left + right != 0) {
             T *begin = reinterpret_cast<T *>(d), *body = reinterpret_cast<T *>(d + left + p.blockLen);
             for (uint64_t k = 0; k < left / sizeof(T); ++k) {
-                begin[k] = pad.paddingValue;
+                begin[k] = value;
             }
-            /* What the padding does not fill up to a block is filled with the first value of the row, as is the rest. */
             for (uint64_t k = 0; k < (row - left - p.blockLen) / sizeof(T); ++k) {
-                body[k] = pad.paddingValue;
+                body[k] = value;
             }
         }
         __builtin_memcpy(d + left, s, p.blockLen);

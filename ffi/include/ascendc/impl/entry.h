@@ -55,6 +55,30 @@ template <typename R, typename... P> struct Signature<R(P...)> {
     }
 };
 
+template <typename R, typename... P> struct Signature<R (*)(P...)> : Signature<R(P...)> {
+};
+
+/* Of an instance of a template, which only the launch can name: the compiler driver puts `entry_of` in its place. */
+template <auto kernel>
+__attribute__((device, used, visibility("hidden"))) constexpr auto kTable = Signature<decltype(kernel)>::layout::table;
+
+template <auto kernel, uint32_t kind>
+__attribute__((host, device, used, noinline, visibility("hidden"))) void template_entry(const unsigned char *args)
+{
+    using Of = Signature<decltype(kernel)>;
+    __asm__ volatile(".pushsection .note.vinci,\"a\",@note\n.balign 4\n.long 6,2f-1f,2\n.asciz \"Vinci\"\n.balign 4\n"
+                     "1:.long %c5-.\n.long %c0,%c1,%c2\n.long %c3-.\n.asciz \"%c4\"\n2:.balign 4\n.popsection"
+                     :
+                     : "i"(kind), "i"(Of::layout::count), "i"(Of::layout::table.bytes), "i"(&kTable<kernel>), "i"(kernel),
+                     "i"(&template_entry<kernel, kind>));
+    Of::call(kernel, args);
+}
+
+template <auto kernel, uint32_t kind> inline int entry_of()
+{
+    return &template_entry<kernel, kind> == nullptr;
+}
+
 } // namespace vinci
 
 #endif

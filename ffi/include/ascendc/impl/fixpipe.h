@@ -186,8 +186,13 @@ inline void fix(D *dst, const S *src, const Fix &f, const char *name, const Stor
     const uint32_t columns = (f.n + 15) / 16, count = f.rows ? f.count : 1;
     const uint64_t last = (count - 1) * f.srcNd * 256ull + (columns - 1) * static_cast<uint64_t>(f.srcStride) * 16 + f.m * 16ull;
     check_local(kL0C, src, last * sizeof(S), 64, name);
-    if (is_vector_mode(f.mode) && f.scales == nullptr) {
-        fail(kShape, 3, f.mode, 0, 0, name);
+    /* Scales are taken before anything is stored: a result may lie where they were. */
+    uint64_t scales[4096];
+    if (is_vector_mode(f.mode)) {
+        if (f.scales == nullptr || f.n > 4096) {
+            fail(kShape, 3, f.mode, 0, 0, name);
+        }
+        __builtin_memcpy(scales, f.scales, f.n * 8ull);
     }
     /* Bytes in rows of 32, floats in rows of 8 if they are to be split: else rows of 16. */
     const uint32_t width = f.split ? 8 : (sizeof(D) == 1 ? 32 : 16);
@@ -199,7 +204,7 @@ inline void fix(D *dst, const S *src, const Fix &f, const char *name, const Stor
                 D row[16];
                 const S *s = from + j * static_cast<uint64_t>(f.srcStride) * 16 + i * 16ull;
                 for (uint32_t x = 0; x < 16; ++x) {
-                    row[x] = fix_element<D, S>(s[x], f.mode, is_vector_mode(f.mode) ? (x < w ? f.scales[j * 16 + x] : 0) : f.scale, f.relu);
+                    row[x] = fix_element<D, S>(s[x], f.mode, is_vector_mode(f.mode) ? (x < w ? scales[j * 16 + x] : 0) : f.scale, f.relu);
                 }
                 if (f.rows) {
                     store(dst + nd * f.dstNd + i * f.dstStride + j * 16, row, w);

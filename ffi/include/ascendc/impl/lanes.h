@@ -50,24 +50,23 @@ enum class MaskMode : uint8_t { NORMAL = 0, COUNTER };
 
 inline void SetMaskCount() { vinci::core()->scratch[vinci::kMaskCount] = 1; }
 inline void SetMaskNorm() { vinci::core()->scratch[vinci::kMaskCount] = 0; }
+/* What masks are, SetMaskCount and SetMaskNorm say: bits, or in `low` a number of elements. */
 template <typename T, MaskMode mode = MaskMode::NORMAL> inline void SetVectorMask(uint64_t high, uint64_t low)
 {
     vinci::Core *c = vinci::core();
     c->scratch[vinci::kMaskHigh] = high;
     c->scratch[vinci::kMaskLow] = low;
-    c->scratch[vinci::kMaskCount] = mode == MaskMode::COUNTER;
 }
 template <typename T, MaskMode mode = MaskMode::NORMAL> inline void SetVectorMask(int32_t length)
 {
     vinci::Core *c = vinci::core();
-    if (mode == MaskMode::COUNTER) {
+    if (mode == MaskMode::COUNTER || c->scratch[vinci::kMaskCount] != 0) {
         c->scratch[vinci::kMaskLow] = length;
         c->scratch[vinci::kMaskHigh] = 0;
     } else {
         c->scratch[vinci::kMaskLow] = length >= 64 ? ~0ull : (1ull << length) - 1;
         c->scratch[vinci::kMaskHigh] = length >= 128 ? ~0ull : (length > 64 ? (1ull << (length - 64)) - 1 : 0);
     }
-    c->scratch[vinci::kMaskCount] = mode == MaskMode::COUNTER;
 }
 inline void ResetMask()
 {

@@ -140,6 +140,13 @@ public:
         }
     }
 
+    /* For pools of the program's own: a buffer after the other. */
+    __aicore__ void InitStartBufHandle(uint8_t *, uint32_t number, uint32_t length) { furnish(0, static_cast<int>(number), length); }
+    template <class Pool> __aicore__ void InitBufHandle(Pool *, uint32_t index, uint8_t *, uint64_t address, uint32_t)
+    {
+        base_ = index == 0 ? vinci::core()->local[local_of(src)] + address : base_;
+    }
+
 private:
     static constexpr vinci::Pipe kFiller = filler(src);
     static constexpr vinci::Pipe kUser = user(dst);
@@ -190,6 +197,11 @@ public:
     template <typename T> __aicore__ LocalTensor<T> DeQue() { return Get<T>(); }
     template <typename T> __aicore__ LocalTensor<T> AllocTensor() { return Get<T>(); }
     template <typename T> __aicore__ void FreeTensor(LocalTensor<T> &) {}
+    __aicore__ void InitStartBufHandle(uint8_t *, uint32_t, uint32_t length) { length_ = length; }
+    template <class Pool> __aicore__ void InitBufHandle(Pool *, uint32_t, uint8_t *, uint64_t address, uint32_t)
+    {
+        base_ = vinci::core()->local[local_of(position)] + address;
+    }
     __aicore__ uint32_t GetBufLen() const { return length_; }
     __aicore__ void furnish(uint64_t base, uint32_t length)
     {
@@ -241,6 +253,16 @@ public:
     }
 
     template <TPosition position, uint32_t n> bool InitBufPool(TBufPool<position, n> &pool, uint32_t length);
+    template <class Pool> bool InitBufPool(Pool &pool, uint32_t length)
+    {
+        pool.furnish(take(local_of(Pool::kPosition), length) - vinci::core()->local[local_of(Pool::kPosition)], length);
+        return true;
+    }
+    template <class Pool, class Other> bool InitBufPool(Pool &pool, uint32_t length, Other &shared)
+    {
+        pool.furnish(shared.GetCurAddr(), length);
+        return true;
+    }
     template <TPosition position, uint32_t n, TPosition other, uint32_t m>
     bool InitBufPool(TBufPool<position, n> &pool, uint32_t length, TBufPool<other, m> &shared);
 
@@ -291,6 +313,40 @@ private:
     }
     uint32_t used_[vinci::kLocals];
 };
+
+/* The members of a pool of the program's own. */
+#define EXTERN_IMPL_BUFPOOL(NAME, POSITION, COUNT) \
+public: \
+    static constexpr AscendC::TPosition kPosition = POSITION; \
+    void Init() { used_ = 0; } \
+    void Reset() \
+    { \
+        used_ = 0; \
+        current_ = begin_; \
+    } \
+    uint8_t *GetBufHandle(uint8_t) { return nullptr; } \
+    void SetCurAddr(uint64_t address) \
+    { \
+        if (address - begin_ > length_) { \
+            vinci::fail(vinci::kNoRoom, AscendC::local_of(POSITION), address - current_, length_ - (current_ - begin_), 0, #NAME); \
+        } \
+        current_ = address; \
+    } \
+    uint64_t GetCurAddr() { return current_; } \
+    void SetCurBufSize(uint8_t count) { used_ = count; } \
+    uint8_t GetCurBufSize() { return used_; } \
+    void furnish(uint64_t begin, uint32_t length) \
+    { \
+        begin_ = current_ = begin; \
+        length_ = length; \
+        used_ = 0; \
+    } \
+\
+private: \
+    uint64_t begin_ = 0; \
+    uint64_t current_ = 0; \
+    uint32_t length_ = 0; \
+    uint8_t used_ = 0
 
 inline __aicore__ TPipe *GetTPipePtr() { return reinterpret_cast<TPipe *>(vinci::core()->scratch[vinci::kPipe]); }
 

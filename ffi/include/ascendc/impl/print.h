@@ -262,9 +262,9 @@ template <typename... Args> inline int printf(const char *text, Args... args)
 
 } // namespace vinci::out
 
-#if defined(__VINCI_DEVICE__)
 using vinci::out::printf;
-extern "C" __attribute__((device, weak, visibility("hidden"), no_builtin)) int printf(const char *text, ...)
+#if defined(__VINCI_DEVICE__)
+extern "C" __attribute__((weak, visibility("hidden"))) int printf(const char *text, ...)
 {
     vinci::Text t;
     va_list args;

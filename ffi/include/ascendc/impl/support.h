@@ -46,6 +46,33 @@ VINCI_SUPPORT int memcmp(const void *a, const void *b, size_t bytes)
     return 0;
 }
 
+/* Conversions of floats that the host may have no instruction for. Halves go to even. */
+VINCI_SUPPORT __bf16 __truncsfbf2(float x)
+{
+    const unsigned bits = __builtin_bit_cast(unsigned, x);
+    const auto rounded = static_cast<unsigned short>((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+    const auto quiet = static_cast<unsigned short>(bits >> 16 | 0x40);
+    return __builtin_bit_cast(__bf16, x != x ? quiet : rounded);
+}
+
+/* To float first, with the last bit set if anything was lost, which keeps halves what they are. */
+VINCI_SUPPORT float vinci_narrow(double x)
+{
+    auto y = static_cast<float>(x);
+    if (static_cast<double>(y) != x && x == x) {
+        auto bits = __builtin_bit_cast(unsigned, y);
+        if (__builtin_fabs(static_cast<double>(y)) > __builtin_fabs(x)) {
+            --bits;
+        }
+        y = __builtin_bit_cast(float, bits | 1);
+    }
+    return y;
+}
+VINCI_SUPPORT __bf16 __truncdfbf2(double x) { return __truncsfbf2(vinci_narrow(x)); }
+#if defined(__F16C__)
+VINCI_SUPPORT _Float16 __truncdfhf2(double x) { return static_cast<_Float16>(vinci_narrow(x)); }
+#endif
+
 #undef VINCI_SUPPORT
 #endif
 

@@ -116,7 +116,8 @@ enum class CubeFormat {
     NN,
     ND_ALIGN,
     SCALAR,
-    VECTOR
+    VECTOR,
+    COLUMN_MAJOR
 };
 
 constexpr vinci::Local local_of(TPosition position)

@@ -131,6 +131,11 @@ impl Clang {
         if !debug {
             command.arg("-Wl,-s");
         }
+        // Nothing is found by its name, so that what the host's half needs goes: a library's templates are visible
+        // whatever the default is, and would be kept with all that they call.
+        let nothing = to.with_extension("version");
+        std::fs::write(&nothing, "{ local: *; };\n").with_context(|| nothing.display().to_string())?;
+        command.arg(format!("-Wl,--version-script={}", nothing.display()));
         run(command.args(objects).arg("-o").arg(to))
     }
 }

@@ -53,6 +53,15 @@ pub struct Args {
     /// Chip to compile for, such as Ascend910B1 or 910c
     #[arg(long, env = "SOC_VERSION", value_name = "CHIP")]
     soc: Option<String>,
+    /// Architecture to compile for, such as dav-2201, instead of a chip
+    #[arg(long = "npu-arch", value_name = "ARCH")]
+    arch: Option<String>,
+    /// Option of both halves' compiler; may be repeated
+    #[arg(short = 'f', value_name = "OPTION", hide = true)]
+    features: Vec<String>,
+    /// Option about warnings; may be repeated
+    #[arg(short = 'W', value_name = "OPTION", hide = true)]
+    warnings: Vec<String>,
     /// x86-64 level of the machines that will run the kernels: 2, 3 or 4 [default: this machine's]
     #[arg(long, value_name = "LEVEL")]
     level: Option<u32>,
@@ -92,7 +101,10 @@ pub fn run(args: &Args) -> Result<()> {
         return Ok(());
     }
     let clang = Clang::find(args.clang.as_deref())?;
-    let chip = Chip::named(args.soc.as_deref())?;
+    let chip = match &args.arch {
+        Some(arch) => Chip::of_arch(arch)?,
+        None => Chip::named(args.soc.as_deref())?,
+    };
     let scratch = Scratch::new()?;
     let output = match &args.output {
         Some(path) => path.clone(),
@@ -120,6 +132,14 @@ struct Chip {
 }
 
 impl Chip {
+    fn of_arch(arch: &str) -> Result<Chip> {
+        match arch.trim_start_matches("dav-") {
+            "2201" => Ok(Chip { name: String::new(), arch: 2201 }),
+            "3510" => Ok(Chip { name: String::new(), arch: 3510 }),
+            _ => bail!("{arch}: kernels are compiled for dav-2201 and dav-3510"),
+        }
+    }
+
     fn named(soc: Option<&str>) -> Result<Chip> {
         let Some(soc) = soc.filter(|s| !s.is_empty()) else {
             return Ok(Chip { name: String::new(), arch: 2201 });
@@ -176,6 +196,8 @@ impl Job<'_> {
         if self.args.debug {
             flags.push("-g".into());
         }
+        flags.extend(self.args.features.iter().map(|f| format!("-f{f}")));
+        flags.extend(self.args.warnings.iter().map(|w| format!("-W{w}")));
         flags.extend(self.args.include.iter().map(|dir| format!("-I{}", dir.display())));
         flags.extend(self.args.define.iter().map(|d| format!("-D{d}")));
         flags
@@ -210,6 +232,8 @@ impl Job<'_> {
             flags.extend(
                 ["-fno-math-errno", "-ffp-contract=off", "-mprefer-vector-width=512"].map(String::from),
             );
+            // It would become puts, which a kernel has not.
+            flags.push("-fno-builtin-printf".into());
             let cc1 = self.clang.frontend(&flags, file)?;
             let (raw, cooked) = (self.path("device", i, "raw.ii"), self.path("device", i, "ii"));
             self.clang.preprocess(&cc1, true, &raw)?;
@@ -220,7 +244,8 @@ impl Job<'_> {
             }
             let mut text = scan::for_device(&text);
             text.push_str("\n# 1 \"<kernels>\"\n");
-            for kernel in &kernels {
+            // Instances of templates have theirs where they are launched.
+            for kernel in kernels.iter().filter(|k| !k.name.contains('<')) {
                 writeln!(text, "{}", entry(count, &kernel.name, kernel.kind))?;
                 count += 1;
             }

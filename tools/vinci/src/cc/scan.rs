@@ -94,8 +94,16 @@ pub fn kernels(text: &str) -> Vec<Found> {
 
 /// `text` for the device: kernels are functions of the device, nothing is launched, and a trap is the host's.
 pub fn for_device(text: &str) -> String {
-    let text = replace(text, |_| "(0)".into());
-    text.replace(GLOBAL, "__attribute__((device))").replace("(\"trap\")", "(\"ud2\")")
+    let templates: Vec<Found> = kernels(text).into_iter().filter(|k| k.name.contains('<')).collect();
+    let text = replace(text, |launch| {
+        let callee = callee(launch);
+        match templates.iter().find(|k| k.name == callee) {
+            // The instance may depend on what is known here only.
+            Some(k) => format!("(::vinci::entry_of<&{callee},{}>())", k.kind),
+            None => "(0)".into(),
+        }
+    });
+    text.replace(GLOBAL, "__attribute__((host,device))").replace("(\"trap\")", "(\"ud2\")")
 }
 
 /// `text` for the host: a launch has a value.
