@@ -327,10 +327,7 @@ fn create_queue(dev: &Arc<Inner>, c: &Command) -> Result<u64, Outcome> {
 /// Ends a queue, unless an entry of it is on the worker pool: then it takes no other, and the driver asks again.
 fn stop_for_good(q: &Queue) -> Result<(), Outcome> {
     let mut run = q.run.lock();
-    if let Some((mut running, hold)) = run.jailed.take() {
-        running.stop();
-        q.vm.release(hold);
-    }
+    crate::sched::stop_jailed(q, &mut run);
     if run.state == State::Running {
         run.ending = true;
         return Err(Outcome::Busy);

@@ -96,7 +96,14 @@ impl Queue {
         doorbell: NonNull<u8>,
     ) -> Self {
         let head = setup.goes_on.unwrap_or(0);
-        let run = Run { head, state: State::Ready, model_ns: 0, timing: None, ending: false, jailed: VecDeque::new() };
+        let run = Run {
+            head,
+            state: State::Ready,
+            model_ns: 0,
+            timing: None,
+            ending: false,
+            jailed: VecDeque::new(),
+        };
         let mut q = Self {
             setup,
             vm,

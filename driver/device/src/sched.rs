@@ -71,10 +71,7 @@ fn pass(dev: &Arc<Inner>, die: &Die, queues: &[Arc<Queue>]) -> bool {
     catch_unwind(AssertUnwindSafe(look)).unwrap_or_else(|_| {
         let q = &queues[at.get()];
         let mut run = q.run.lock();
-        if let Some((mut running, hold)) = run.jailed.take() {
-            running.stop();
-            q.vm.release(hold);
-        }
+        stop_jailed(q, &mut run);
         run.timing = None;
         fault(dev, q, &mut run, &crash())
     })
