@@ -45,10 +45,16 @@ step() {
     return $code
 }
 
-# fuzz_uapi SECONDS CALLS: random requests from several processes, of which some are killed.
+# fuzz_uapi SECONDS CALLS: random requests from several processes, of which some are killed; 100,000 at a time, with a
+# look at what is left.
 fuzz_uapi() {
-    step fuzz-uapi $1 /opt/vinci/tests/fuzz-uapi --device "$(ls /dev/accel/accel* | tail -n 1)" --calls $2 \
-        --workers 4 --resets --patience 300
+    seed=1 left=$2
+    while [ $left -gt 0 ]; do
+        calls=$((left < 100000 ? left : 100000))
+        step fuzz-uapi/$seed $1 /opt/vinci/tests/fuzz-uapi --device "$(ls /dev/accel/accel* | tail -n 1)" \
+            --calls $calls --seed $seed --workers 4 --resets --patience 300
+        seed=$((seed + 1)) left=$((left - calls))
+    done
 }
 
 # Inserts the modules in order, ours with parameters.
@@ -80,9 +86,8 @@ leaks() {
 exec 3<> /dev/ttyS2
 stty -F /dev/ttyS2 raw -echo
 stty -F /dev/ttyS1 -onlcr
-# From here on the console shows everything; what it did not show at boot comes now.
+# From here on the console shows everything.
 dmesg -n 8
-dmesg > /dev/ttyS0
 tell "up $(uname -r) $(uptime)"
 [ -e $kmemleak ] && echo clear > $kmemleak
 headlines=yes failed=0

@@ -233,7 +233,8 @@ fn boot(args: &Args) -> Result<Verdict> {
     }
     let verdict = judge(&outcome, device.as_mut(), &cache);
     if let Work::Fuzz(_) = work {
-        println!("{}", outcome.said("fuzz-uapi").trim_end());
+        let fuzzed = outcome.steps.iter().filter(|did| did.name.starts_with("fuzz-uapi"));
+        fuzzed.for_each(|did| println!("{}", outcome.said(&did.name).trim_end()));
         println!("{}", table(&outcome));
     }
     if matches!(work, Work::Lies) {

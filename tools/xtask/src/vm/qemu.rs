@@ -171,7 +171,7 @@ impl Machine<'_> {
         c.args(["-serial", "chardev:console", "-serial", "chardev:terminal", "-serial", "chardev:told"]);
         c.arg("-kernel").arg(self.image).arg("-initrd").arg(self.initrd);
         // On a busy machine QEMU's timer can be too late for the check of it, which would panic.
-        let always = "console=ttyS0 quiet panic=-1 mitigations=off no_timer_check";
+        let always = "console=ttyS0 panic=-1 mitigations=off no_timer_check";
         c.arg("-append").arg(format!("{always} {}", self.options));
         if let Some(device) = device {
             let socket = device.socket.display();
