@@ -13,9 +13,9 @@ use crate::elementwise::{
 use crate::pointwise::{self as pw, activation as slope, loss as criterion, math};
 use crate::unary::{self as one};
 use crate::{
-    CoreType, Ctx, Kernel, KernelFault, Work, attention, bitwise, columns, cost, draw, found, index,
-    indexing, linalg, loss, matmul, movement, norm, norm_backward, order, pool, quantized, random, reduce,
-    resample, rotary, scan, softmax, sort, ternary, training, triangle,
+    CoreType, Ctx, Kernel, KernelFault, Work, attention, bag, bins, bitwise, columns, cost, ctc, draw, found,
+    grid, index, indexing, linalg, loss, matmul, movement, norm, norm_backward, optimizer, order, pool,
+    quantized, random, recurrent, reduce, resample, rotary, scan, softmax, sort, ternary, training, triangle,
 };
 
 type Estimate = fn(&ArgsView<'_>) -> Result<Work, ArgsError>;
@@ -293,6 +293,7 @@ pub static KERNELS: &[Kernel] = &[
 
     // Training.
     k("amp_update_scale", Aiv, cost::two_outputs, training::amp_update_scale),
+    k("adam_w", Aiv, cost::three_outputs, optimizer::adam_w),
     k("band_fill", Aiv, one_op, training::band_fill),
 
     // Indices and what is found.
@@ -303,6 +304,20 @@ pub static KERNELS: &[Kernel] = &[
     k("masked_select", Aiv, cost::two_outputs, found::masked_select),
     k("masked_scatter", Aiv, one_op, found::masked_scatter),
     k("unique", Aiv, many_ops, found::unique),
+
+    // Recurrence.
+    k("lstm", Aiv, many_ops, recurrent::lstm),
+    k("lstm_backward", Aiv, many_ops, recurrent::lstm_backward),
+
+    // Places that data names.
+    k("grid_sample", Aiv, many_ops, grid::forward),
+    k("grid_sample_backward", Aiv, cost::two_outputs, grid::backward),
+    k("embedding_bag", Aiv, many_ops, bag::forward),
+    k("bin_count", Aiv, one_op, bins::count),
+    k("histogram", Aiv, many_ops, bins::histogram),
+    k("search_sorted", Aiv, many_ops, bins::search),
+    k("ctc_loss", Aiv, cost::two_outputs, ctc::forward),
+    k("ctc_loss_backward", Aiv, many_ops, ctc::backward),
 
     // Movement.
     k("copy", Aiv, one_op, movement::copy),

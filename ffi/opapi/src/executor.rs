@@ -22,6 +22,8 @@ pub struct Executor {
 
 /// Words of the largest argument block: enough for a concatenation of 64 tensors.
 const ARGS_WORDS: usize = 2 + 66 * 18 + 16;
+/// Tensors and attributes of most launches, whose block is not worth clearing as many words.
+const FEW: (usize, usize) = (5, 20);
 
 /// Phase 1 of operator `name`: `write` checks the arguments and writes the program.
 ///
@@ -101,8 +103,15 @@ fn settle(program: &Program, workspace: *mut c_void, stream: *mut c_void) -> Res
 }
 
 fn launch(l: &Launch, workspace: *mut c_void, stream: *mut c_void) -> Result<()> {
+    if l.views.len() <= FEW.0 && l.attrs.len() <= FEW.1 {
+        return launch_in::<{ 2 + FEW.0 * 18 + FEW.1 }>(l, workspace, stream);
+    }
+    launch_in::<ARGS_WORDS>(l, workspace, stream)
+}
+
+fn launch_in<const WORDS: usize>(l: &Launch, workspace: *mut c_void, stream: *mut c_void) -> Result<()> {
     let full = |e: vinci_hw::args::ArgsError| OpError::Inner(e.to_string());
-    let mut args = ArgsBuilder::<ARGS_WORDS>::new();
+    let mut args = ArgsBuilder::<WORDS>::new();
     for view in &l.views {
         args.tensor(&view.arg(workspace as u64)?).map_err(full)?;
     }

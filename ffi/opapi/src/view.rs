@@ -137,6 +137,15 @@ impl View {
         v
     }
 
+    /// The view without dimension `dim`, which has one index.
+    pub fn without(&self, dim: usize) -> Self {
+        debug_assert_eq!(self.dims[dim], 1);
+        let mut v = self.clone();
+        v.dims.remove(dim);
+        v.strides.remove(dim);
+        v
+    }
+
     /// The same view from another of its elements on.
     pub fn shifted(&self, elements: i64) -> Self {
         let bytes = elements.wrapping_mul(self.dtype.size() as i64);
@@ -174,8 +183,10 @@ impl View {
         let n: i64 = self.dims[dims.clone()].iter().product();
         let parts = self.dims[dims.clone()].iter().zip(&self.strides[dims.clone()]);
         let (mut stride, mut next) = (None, 0);
+        // No element is anywhere.
+        let is_empty = n == 0;
         for (&d, &s) in parts.rev().filter(|(d, _)| **d != 1) {
-            if stride.is_some() && s != next {
+            if stride.is_some() && s != next && !is_empty {
                 return None;
             }
             stride.get_or_insert(s);

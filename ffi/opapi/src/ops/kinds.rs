@@ -75,6 +75,10 @@ kinds! {
     };
     /// Tensors that are written.
     OutTensors *mut c_void => Vec<View>, "aclTensorList *", |arg, x| Tensors::get(arg, x);
+    /// Tensors that are written, or null.
+    OptOutTensors *mut c_void => Option<Vec<View>>, "aclTensorList *", |arg, x| {
+        if x.is_null() { Ok(None) } else { Tensors::get(arg, x).map(Some) }
+    };
     /// Tensors that are read, or null.
     OptTensors *const c_void => Option<Vec<View>>, "const aclTensorList *", |arg, x| {
         if x.is_null() { Ok(None) } else { Tensors::get(arg, x).map(Some) }
@@ -93,6 +97,10 @@ kinds! {
     Ints *const c_void => Arc<[i64]>, "const aclIntArray *", |arg, x| objects::ints(arg, x);
     /// Truth values.
     Bools *const c_void => Arc<[bool]>, "const aclBoolArray *", |arg, x| objects::bools(arg, x);
+    /// Truth values or null.
+    OptBools *const c_void => Option<Arc<[bool]>>, "const aclBoolArray *", |arg, x| {
+        if x.is_null() { Ok(None) } else { objects::bools(arg, x).map(Some) }
+    };
     /// Scalars.
     Scalars *const c_void => Vec<objects::Scalar>, "const aclScalarList *", |arg, x| {
         objects::scalars(arg, x)?.iter().map(|&h| objects::scalar(arg, h as *const c_void)).collect()

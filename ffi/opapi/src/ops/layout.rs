@@ -252,6 +252,12 @@ fn mirror_pad(p: &mut Program, a: &View, pad: &[i64], along: usize, border: Bord
     let mut rest = a.clone();
     for (d, (before, after)) in borders.iter_mut().enumerate() {
         let (first, last) = ((-*before).max(0), (-*after).max(0));
+        if border == Border::Repeat && rest.dims[d] > 0 && first.max(last) >= rest.dims[d] {
+            // All of it is cut off; what is repeated is the edge that was cut last.
+            rest = rest.narrow(d, if first > 0 { rest.dims[d] - 1 } else { 0 }, 1.min(out.dims[d]), 1);
+            (*before, *after) = ((out.dims[d] - 1).max(0), 0);
+            continue;
+        }
         rest = rest.narrow(d, first, (rest.dims[d] - first - last).max(0), 1);
         (*before, *after) = ((*before).max(0), (*after).max(0));
     }

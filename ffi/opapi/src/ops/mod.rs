@@ -32,6 +32,7 @@ families! {
     attention_training
     batch_norm
     bits
+    border
     comparison
     conv
     conv_gradient
@@ -48,12 +49,15 @@ families! {
     movement
     norm
     norm_gradient
+    optimizer
     order
     pool
     quant
     random
+    recurrent
     reduce
     resample
+    sampling
     selection
     special
     statistics
@@ -68,6 +72,8 @@ mod header_tests;
 mod network_tests;
 #[cfg(test)]
 mod property_tests;
+#[cfg(test)]
+mod sampling_tests;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]

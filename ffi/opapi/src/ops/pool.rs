@@ -17,21 +17,21 @@ operators! {
             |p, x, k, s, w, d, _, o, i| max_pool(p, x, 2, [k, s, w, d], o, i); }
     "max_pool2d_with_indices_backward" { /// gradInput = gradOutput at the places of the maxima.
         aclnnMaxPool2dWithIndicesBackward(gradOutput: Tensor, self_: Tensor, indices: Tensor, kernelSize: Ints, stride: Ints, padding: Ints, dilation: Ints, ceilMode: Bool, gradInput: Out) =>
-            |p, g, x: View, i, _, _, _, _, _, o| max_backward(p, g, x, i, o); }
+            |p, g, x: View, i, _, _, _, _, _, o| max_backward(p, g, x, i, 2, o); }
     "max_pool2d_with_mask" { /// As aclnnMaxPool2dWithIndices; indices is a mask that only aclnnMaxPool2dWithMaskBackward reads.
         aclnnMaxPool2dWithMask(self_: Tensor, kernelSize: Ints, stride: Ints, padding: Ints, dilation: Ints, ceilMode: Bool, out: Out, indices: Out) => max_pool_mask; }
     "max_pool2d_with_mask_backward" { /// gradInput = gradOutput at the places of the maxima.
         aclnnMaxPool2dWithMaskBackward(gradOutput: Tensor, self_: Tensor, indices: Tensor, kernelSize: Ints, stride: Ints, padding: Ints, dilation: Ints, ceilMode: Bool, gradInput: Out) =>
             |p, g: View, x, m: View, _, _, _, _, _, o| {
                 let places = places_of(&m, &g)?;
-                max_backward(p, g, x, places, o)
+                max_backward(p, g, x, places, 2, o)
             }; }
     "max_pool3d_with_argmax" { /// As aclnnMaxPool2dWithIndices, over volumes.
         aclnnMaxPool3dWithArgmax(self_: Tensor, kernelSize: Ints, stride: Ints, padding: Ints, dilation: Ints, ceilMode: Bool, out: Out, indices: Out) =>
             |p, x, k, s, w, d, _, o, i| max_pool(p, x, 3, [k, s, w, d], o, i); }
     "max_pool3d_with_argmax_backward" { /// gradInput = gradOutput at the places of the maxima.
         aclnnMaxPool3dWithArgmaxBackward(gradOutput: Tensor, self_: Tensor, indices: Tensor, kernelSize: Ints, stride: Ints, padding: Ints, dilation: Ints, ceilMode: Bool, gradInput: Out) =>
-            |p, g, x: View, i, _, _, _, _, _, o| max_backward(p, g, x, i, o); }
+            |p, g, x: View, i, _, _, _, _, _, o| max_backward(p, g, x, i, 3, o); }
     "avgpool2d_backward" { /// gradInput = gradient of aclnnAvgPool2d.
         aclnnAvgPool2dBackward(gradOutput: Tensor, self_: Tensor, kernelSize: Ints, stride: Ints, padding: Ints, ceilMode: Bool, countIncludePad: Bool, divisorOverride: Int, cubeMathType: Int8, gradInput: Out) =>
             |p, g, x, k, s, w, _, c, d, _, o| mean_backward(p, g, x, 2, [k, s, w], c, d, o); }
@@ -49,11 +49,11 @@ operators! {
     "adaptive_max_pool2d" { /// outputOut = maxima of self cut into outputSize parts; indicesOut tells where they are.
         aclnnAdaptiveMaxPool2d(self_: Tensor, outputSize: Ints, outputOut: Out, indicesOut: Out) => |p, x, _, o, i| adaptive_max(p, x, 2, o, i); }
     "adaptive_max_pool2d_backward" { /// gradInput = gradOutput at the places of the maxima.
-        aclnnAdaptiveMaxPool2dBackward(gradOutput: Tensor, self_: Tensor, indices: Tensor, gradInput: Out) => max_backward; }
+        aclnnAdaptiveMaxPool2dBackward(gradOutput: Tensor, self_: Tensor, indices: Tensor, gradInput: Out) => |p, g, x, i, o| max_backward(p, g, x, i, 2, o); }
     "adaptive_max_pool3d" { /// As aclnnAdaptiveMaxPool2d, over volumes.
         aclnnAdaptiveMaxPool3d(self_: Tensor, outputSize: Ints, outputOut: Out, indicesOut: Out) => |p, x, _, o, i| adaptive_max(p, x, 3, o, i); }
     "adaptive_max_pool3d_backward" { /// gradInput = gradOutput at the places of the maxima.
-        aclnnAdaptiveMaxPool3dBackward(gradOutput: Tensor, self_: Tensor, indices: Tensor, gradInput: Out) => max_backward; }
+        aclnnAdaptiveMaxPool3dBackward(gradOutput: Tensor, self_: Tensor, indices: Tensor, gradInput: Out) => |p, g, x, i, o| max_backward(p, g, x, i, 3, o); }
 }
 
 /// `[N, C, D0, D1, D2]` of `rank` spatial dimensions, with or without N.
@@ -125,10 +125,9 @@ fn max_pool_mask(
     max_pool(p, x, 2, [kernel, stride, padding, dilation], out, places)
 }
 
-fn max_backward(p: &mut Program, grad: View, x: View, indices: View, out: View) -> Result<()> {
+fn max_backward(p: &mut Program, grad: View, x: View, indices: View, rank: usize, out: View) -> Result<()> {
     check_shape(&out, &x.dims)?;
     check_places(&indices, &grad)?;
-    let rank = if x.rank() == 5 { 3 } else { 2 };
     let [out, grad, indices] =
         [("gradInput", &out), ("gradOutput", &grad), ("indices", &indices)].map(|(name, v)| planes(name, v, rank));
     p.launch("max_pool_backward", &[&out?], &[&grad?, &indices?], &[])

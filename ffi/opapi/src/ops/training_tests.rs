@@ -7,7 +7,7 @@ use super::*;
 use crate::tensor::*;
 
 /// Numbers without a pattern, in −1..1.
-fn numbers(n: usize, seed: u64) -> Vec<f32> {
+pub fn numbers(n: usize, seed: u64) -> Vec<f32> {
     let mut state = seed * 2 + 1;
     let mut next = || {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -17,7 +17,7 @@ fn numbers(n: usize, seed: u64) -> Vec<f32> {
 }
 
 /// Compares `gradient` with the differences of `f`, whose results are weighted with `weights`.
-fn check(
+pub fn check(
     name: &str,
     x: &[f32],
     gradient: &[f32],
