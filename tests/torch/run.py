@@ -4,7 +4,10 @@ import os
 import subprocess
 import sys
 
-FILES = ["test_steps.py", "test_programs.py", "test_runtime.py", "test_graph.py", "test_opinfo.py"]
+FILES = [
+    "test_steps.py", "test_programs.py", "test_transformers.py", "test_runtime.py", "test_graph.py", "test_opinfo.py",
+    "test_gradients.py",
+]
 
 
 def main():

@@ -1,5 +1,6 @@
 """Streams, events, the allocator, several dies, mixed precision, files, processes."""
 
+import ctypes
 import io
 import os
 import subprocess
@@ -8,7 +9,7 @@ import sys
 import torch
 import torch.nn as nn
 
-from common import Case, main
+from common import FULL, Case, main
 
 
 def child(code, **env):
@@ -164,28 +165,47 @@ except KeyboardInterrupt:
 
 class Leaks(Case):
     def test_steps_leave_nothing(self):
-        from common import FULL
-
         model = nn.Sequential(nn.Linear(16, 32), nn.ReLU(), nn.Linear(32, 4)).npu()
         optimiser = torch.optim.Adam(model.parameters())
         x, y = torch.randn(8, 16, device="npu"), torch.randint(0, 4, (8,), device="npu")
+        side = torch.npu.Stream()
+        acl = ctypes.CDLL("libascendcl.so")
 
         def steps(n):
             for _ in range(n):
                 optimiser.zero_grad()
                 nn.functional.cross_entropy(model(x), y).backward()
                 optimiser.step()
+                with torch.npu.stream(side):
+                    side.wait_stream(torch.npu.default_stream())
+                    (x + 1).record_stream(side)
+                torch.npu.current_stream().wait_event(side.record_event())
             torch.npu.synchronize()
 
-        def resident():
-            with open("/proc/self/statm") as f:
-                return int(f.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        def places(name):
+            """The highest place in the table of handles, if some more are made than are free between others."""
+            handles = [ctypes.c_uint64() for _ in range(100)]
+            for handle in handles:
+                self.assertEqual(getattr(acl, f"aclrtCreate{name}")(ctypes.byref(handle)), 0)
+            for handle in handles:
+                self.assertEqual(getattr(acl, f"aclrtDestroy{name}")(handle), 0)
+            return max(handle.value & 0xFFFFFF for handle in handles)
 
-        steps(100)
-        host, device = resident(), torch.npu.memory_allocated()
+        def used():
+            with open("/proc/self/statm") as f:
+                resident = int(f.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+            tasks, files = (len(os.listdir(f"/proc/self/{name}")) for name in ("task", "fd"))
+            device = torch.npu.memory_allocated(), torch.npu.memory_reserved()
+            return {"resident": resident, "handles": places("Event") + places("Stream")}, (*device, tasks, files)
+
+        steps(200)
+        before, kept = used()
         steps(10_000 if FULL else 400)
-        self.assertEqual(torch.npu.memory_allocated(), device)
-        self.assertLess(resident() - host, 8 << 20)
+        after, still = used()
+        print(f"{self.id()}: {before} before, {after} after")
+        self.assertEqual(still, kept)
+        self.assertLess(after["resident"] - before["resident"], 8 << 20)
+        self.assertLess(after["handles"] - before["handles"], 50)
 
 
 class Refusals(Case):

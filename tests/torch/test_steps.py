@@ -1,11 +1,13 @@
 """Single operators, forward and backward."""
 
+import copy
+
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
 from torch import randn
 
-from common import Case, main
+from common import Case, flat, main
 
 ACTIVATIONS = (
     "silu sigmoid tanh elu leaky_relu hardtanh hardsigmoid hardswish hardshrink softshrink softplus logsigmoid mish "
@@ -155,6 +157,79 @@ class Attention(Case):
             torch.testing.assert_close(q.grad.cpu(), p.grad, rtol=2e-3, atol=2e-3)
 
 
+class Sequences(Case):
+    def twins(self, make, *args, tol=1e-4):
+        """A module and its copy on the npu: results, and gradients of inputs and weights."""
+        torch.manual_seed(2)
+        module = make()
+        twin = copy.deepcopy(module).npu()
+        placed = [a.detach().clone().requires_grad_() for a in args], [a.npu().requires_grad_() for a in args]
+        results = []
+        for m, inputs in zip((module, twin), placed):
+            out = flat(m(*inputs))
+            sum((o * torch.linspace(0.5, 1.5, o.numel()).reshape(o.shape).to(o.device)).sum() for o in out).backward()
+            results.append([*out, *(a.grad for a in inputs), *(q.grad for q in m.parameters())])
+        for want, have in zip(*results):
+            torch.testing.assert_close(have.cpu(), want, rtol=tol, atol=tol)
+
+    def test_lstm(self):
+        x = randn(5, 3, 6)
+        for arguments in (
+            {}, {"num_layers": 2, "bidirectional": True}, {"batch_first": True, "bias": False, "num_layers": 2},
+        ):
+            with self.subTest(arguments):
+                self.twins(lambda: nn.LSTM(6, 4, **arguments), x)
+
+    def test_other_recurrence(self):
+        self.twins(lambda: nn.RNN(6, 4, num_layers=2, nonlinearity="relu"), randn(5, 3, 6))
+
+    def test_ctc(self):
+        lengths = torch.tensor([9, 7, 9]), torch.tensor([3, 2, 4])
+        targets = torch.randint(1, 6, (3, 4))
+        for reduction in ("mean", "sum", "none"):
+            self.same(
+                lambda x, t: F.ctc_loss(x.log_softmax(2), t, *lengths, reduction=reduction), randn(9, 3, 6), targets,
+                backward=True,
+            )
+
+    def test_bags(self):
+        index, offsets = torch.randint(0, 10, (12,)), torch.tensor([0, 4, 4, 9])
+        for mode in ("sum", "mean", "max"):
+            with self.subTest(mode):
+                self.same(lambda w, i, o: F.embedding_bag(i, w, o, mode=mode), randn(10, 5), index, offsets, backward=True)
+
+
+class Places(Case):
+    def test_grids(self):
+        for arguments in (
+            {}, {"mode": "nearest"}, {"padding_mode": "border", "align_corners": True}, {"padding_mode": "reflection"},
+            {"mode": "bicubic", "align_corners": False},
+        ):
+            with self.subTest(arguments):
+                grid = torch.rand(2, 4, 5, 2) * 2.4 - 1.2
+                self.same(lambda x, g: F.grid_sample(x, g, **arguments), randn(2, 3, 6, 5), grid, backward=True, tol=1e-3)
+        self.same(F.grid_sample, randn(2, 3, 4, 6, 5), torch.rand(2, 3, 4, 5, 3) * 2.4 - 1.2, backward=True, tol=1e-3)
+
+    def test_borders(self):
+        x = randn(2, 3, 5, 6)
+        for mode in ("reflect", "replicate", "circular"):
+            with self.subTest(mode):
+                self.same(lambda x: F.pad(x, (1, 2, 3, 0), mode), x, backward=True)
+
+    def test_bins(self):
+        self.same(lambda x: torch.bincount(x, minlength=12), torch.randint(0, 9, (40,)))
+        self.same(lambda x: torch.histc(x, 7, -1.0, 1.0), randn(99))
+        self.same(torch.searchsorted, randn(3, 9).sort()[0], randn(3, 4))
+        self.same(lambda x, b: torch.bucketize(x, b, right=True), randn(3, 4), randn(9).sort()[0])
+
+    def test_unpooling(self):
+        # On a card the places are a mask in a form of its own; these are the cpu's.
+        y, places = F.max_pool2d(randn(2, 3, 6, 8), 2, return_indices=True)
+        self.same(lambda y, places: F.max_unpool2d(y, places, 2), y, places, backward=True)
+        self.same(lambda x: x.unfold(1, 3, 2), randn(2, 9), backward=True)
+        self.same(lambda x: F.fold(x, (5, 6), 3, padding=1), randn(2, 18, 30), backward=True)
+
+
 class Algebra(Case):
     def test_norms(self):
         inf = float("inf")
@@ -214,6 +289,20 @@ class Optimisers(Case):
                         return p, q
 
                     self.same(f, randn(4, 8), tol=1e-3)
+
+
+    def test_a_fused_step(self):
+        def f(x):
+            p = nn.Parameter(x.clone())
+            # The cpu's other forms are the same formula.
+            optimiser = torch.optim.AdamW([p], lr=0.1, fused=x.device.type != "cpu")
+            for _ in range(3):
+                optimiser.zero_grad()
+                (p**3).sum().backward()
+                optimiser.step()
+            return p
+
+        self.same(f, randn(4, 8), tol=1e-3)
 
 
 class Refusals(Case):

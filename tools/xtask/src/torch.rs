@@ -33,6 +33,10 @@ const OTHERS: &[&str] = &[
     "scipy",
     "cloudpickle",
     "expecttest",
+    // Models from a configuration, with random weights.
+    "transformers==4.53.3",
+    // Which transformers wants where there is an NPU.
+    "einops",
 ];
 
 /// The command that runs the tests in tests/torch.
@@ -52,8 +56,10 @@ fn environment() -> Result<PathBuf> {
     let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
     let cache = cache.or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache")));
     let venv = cache.context("neither HOME nor XDG_CACHE_HOME is set")?.join("vinci/torch-venv-2.7.1");
+    // The mark of a complete environment names what is in it.
     let (python, done) = (venv.join("bin/python"), venv.join("complete"));
-    if done.is_file() {
+    let contents = [&[TORCH, TORCH_NPU], OTHERS].concat().join("\n");
+    if fs::read_to_string(&done).is_ok_and(|there| there == contents) {
         return Ok(python);
     }
     println!("making {}: {TORCH}, {TORCH_NPU} (about 1.7 GB)", venv.display());
@@ -66,7 +72,7 @@ fn environment() -> Result<PathBuf> {
     install(&["--no-deps", TORCH, TORCH_NPU])?;
     install(OTHERS)?;
     stand_ins(&site_packages(&python)?)?;
-    fs::write(&done, "")?;
+    fs::write(&done, contents)?;
     Ok(python)
 }
 
