@@ -41,6 +41,11 @@ impl CodeObject {
         Self::parse(bytes, 0).map(|object| object.kernels)
     }
 
+    /// The object's file with its lines, if it was compiled with `-g`.
+    pub fn debug_file(&self) -> Option<&[u8]> {
+        self.debug.as_deref()
+    }
+
     /// The place in the kernel's own source, not in a header of Ascend C, that the addresses lead to: the first is
     /// where something happened, each other one where the function before it was called. File and line.
     pub fn line(&self, addresses: impl IntoIterator<Item = u64>) -> Option<String> {

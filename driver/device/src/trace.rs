@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use vinci_jail::Report;
 use vinci_jail::layout::{PIPES, Slice, mix};
 
-use crate::code::Heed;
+use crate::code::{Debug, Heed};
 
 /// The environment variable that names the file.
 pub const VARIABLE: &str = "VINCI_TRACE";
@@ -118,6 +118,8 @@ impl KernelTrace {
 pub(crate) struct Watch {
     /// What becomes of races.
     pub(crate) races: Heed,
+    /// The kernel that a debugger waits for, until it has come.
+    pub(crate) debug: Mutex<Option<Debug>>,
     file: Option<Mutex<File>>,
     serial: AtomicU32,
 }
@@ -129,7 +131,12 @@ impl Watch {
             let file = OpenOptions::new().create(true).append(true).open(&name);
             file.map_err(|e| log::error!("{VARIABLE}: {}: {e}", name.display())).ok()
         });
-        Self { races: Heed::from_env(), file: file.map(Mutex::new), serial: AtomicU32::new(0) }
+        Self {
+            races: Heed::from_env(),
+            debug: Mutex::new(Debug::from_env()),
+            file: file.map(Mutex::new),
+            serial: AtomicU32::new(0),
+        }
     }
 
     /// Whether kernels are traced.

@@ -79,7 +79,7 @@ fn races(kernel: &Kernel, c: &Core) {
         unsafe {
             let count = &(*j).races;
             let n = count.load(Acquire) as usize;
-            let known = (0..n.min(RACES)).any(|i| (*j).race[i].pc == race.pc);
+            let known = (0..n.min(RACES)).any(|i| (*j).race[i].places.iter().flatten().eq(race.places.iter().flatten()));
             if !known && n < RACES {
                 (&raw mut (*j).race[n]).write(Race { block: c.block, ..*race });
                 count.store(n as u32 + 1, Release);

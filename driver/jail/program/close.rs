@@ -3,6 +3,7 @@
 use crate::sys::*;
 
 const PR_SET_DUMPABLE: u64 = 4;
+const PR_SET_PTRACER: u64 = 0x5961_6d61;
 const PR_SET_NO_NEW_PRIVS: u64 = 38;
 const PR_CAPBSET_DROP: u64 = 24;
 
@@ -33,7 +34,12 @@ pub fn limits() {
     }
     // SAFETY: prctl of this process.
     unsafe {
-        call(PRCTL, [PR_SET_DUMPABLE, 0, 0, 0, 0, 0]);
+        if crate::control().config.debug != 0 {
+            // Whoever may debug this user's programs, though it is no ancestor.
+            call(PRCTL, [PR_SET_PTRACER, u64::MAX, 0, 0, 0, 0]);
+        } else {
+            call(PRCTL, [PR_SET_DUMPABLE, 0, 0, 0, 0, 0]);
+        }
         for capability in 0..64 {
             call(PRCTL, [PR_CAPBSET_DROP, capability, 0, 0, 0, 0]);
         }

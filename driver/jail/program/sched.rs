@@ -412,6 +412,17 @@ fn release(s: &mut State, k: usize) {
     }
 }
 
+/// A breakpoint needs code that is there, and a debugger some time.
+fn wait_for_debugger(entry: u64) {
+    let go = &control().go;
+    if go.load(Acquire) == 0 {
+        demand::bring(entry, false);
+        while go.load(Acquire) == 0 {
+            sys::futex_wait(go, 0);
+        }
+    }
+}
+
 /// Enters the fiber on a core, and sees to how it came back.
 fn enter(me: usize, core: usize) {
     let w = worker(me);
@@ -420,6 +431,9 @@ fn enter(me: usize, core: usize) {
     let k = slot.kernel as usize;
     w.core = core as u32 + 1;
     control().running[me].store(k as u32 + 1, Release);
+    if job(k as u32).mode & MODE_STOP != 0 {
+        wait_for_debugger(job(k as u32).entry);
+    }
     let start = now();
     // SAFETY: the stack pointer is that of a fiber that was prepared or gave itself up.
     unsafe { vinci_switch(&raw mut w.sp, slot.sp) };

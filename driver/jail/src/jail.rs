@@ -219,6 +219,11 @@ impl Jail {
         Some(job)
     }
 
+    /// Where the jail finds [`Control::go`].
+    pub fn go_address() -> u64 {
+        CONTROL_BASE + std::mem::offset_of!(Control, go) as u64
+    }
+
     /// Where a job's kernel finds its arguments.
     pub fn args_address(job: u32) -> u64 {
         CONTROL_BASE + (HEADER_BYTES + job as usize * ARGS_BYTES) as u64
@@ -257,6 +262,14 @@ impl Jail {
         s.outstanding.fetch_sub(1, Ordering::AcqRel);
         s.free.fetch_or(1 << job, Ordering::AcqRel);
         Some(ended)
+    }
+
+    /// The process, if there is one.
+    pub fn pid(&self) -> Option<i32> {
+        match *self.0.process.lock() {
+            spawn::Process::Running(pid) => Some(pid),
+            _ => None,
+        }
     }
 
     /// Whether the process has ended: a new jail is needed.

@@ -4,7 +4,7 @@
 use core::sync::atomic::{AtomicU32, AtomicU64};
 
 /// Changes with every change of what is below, and of the core's context in `ascendc/impl/core.h`.
-pub const ABI: u32 = 2;
+pub const ABI: u32 = 3;
 
 /// Where the jail finds [`Control`].
 pub const CONTROL_BASE: u64 = 0x1000_0000_0000;
@@ -71,6 +71,8 @@ pub const MODE_RACES: u32 = 1;
 pub const MODE_RECORD: u32 = 2;
 /// [`Job::mode`]: with [`MODE_RACES`], in a few blocks only.
 pub const MODE_SOME: u32 = 4;
+/// [`Job::mode`]: a debugger comes; nothing of it runs until [`Control::go`] is set.
+pub const MODE_STOP: u32 = 8;
 /// Blocks that are looked at with [`MODE_SOME`].
 pub const SOME: u32 = 4;
 
@@ -96,8 +98,8 @@ pub struct Config {
     pub rates: [f32; RATES],
     /// Rates of a cube core that differ: from L2.
     pub aic_l2: f32,
-    /// Zero.
-    pub reserved: u32,
+    /// 1: a debugger may attach.
+    pub debug: u32,
 }
 
 /// [`Job::state`].
@@ -232,10 +234,8 @@ pub struct Race {
     pub low: [u64; 2],
     /// End of each.
     pub high: [u64; 2],
-    /// Behind the instruction.
-    pub pc: [u64; 2],
-    /// Where its function was called from.
-    pub caller: [u64; 2],
+    /// Behind the instruction, and where its function was called from, and that one.
+    pub places: [[u64; 4]; 2],
     /// Index of the pipe.
     pub pipe: [u8; 2],
     /// 1: a store.
@@ -356,6 +356,10 @@ pub struct Control {
     pub ring: [AtomicU32; JOBS],
     /// See [`Forget`].
     pub forgets: [Forget; FORGETS],
+    /// Futex of a worker that waits for a debugger, which sets it.
+    pub go: AtomicU32,
+    /// Zero.
+    pub reserved: u32,
     /// Slices ever recorded. They lie at [`SLICES_AT`], the newest over the oldest.
     pub slices: AtomicU64,
     /// See [`Job`].
@@ -453,6 +457,6 @@ pub struct Core {
 
 const _: () = assert!(size_of::<Core>() <= CONTEXT_BYTES as usize);
 // As in `ascendc/impl/core.h`.
-const _: () = assert!(core::mem::offset_of!(Core, slice) == 0x9940);
+const _: () = assert!(core::mem::offset_of!(Core, slice) == 0x99c0);
 /// Words that the cores of a kernel share.
 pub const SHARED_WORDS: usize = 4096;

@@ -20,6 +20,7 @@ const PROGRAMS: &[(&str, &[&str])] = &[
     ("faults", &["1000"]),
     ("escape", &[]),
     ("tuning", &[]),
+    ("races", &[]),
 ];
 
 /// A sample: its folder, its program, and what it must print, how often.

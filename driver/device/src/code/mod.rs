@@ -1,5 +1,6 @@
 //! Kernels that a program brings along: code objects of an address space, and the jails they run in.
 
+mod debug;
 mod explain;
 mod memory;
 mod races;
@@ -22,9 +23,9 @@ use crate::clock::Engine;
 use crate::device::Inner;
 use crate::fault::Cause;
 use crate::mmu::{Access, AddressSpace, MAX_DIES, Miss};
-use crate::profile::Profile;
 use crate::trace::KernelTrace;
 use crate::window::Span;
+pub(crate) use debug::Debug;
 use memory::Memory;
 pub(crate) use races::Heed;
 
@@ -43,7 +44,7 @@ pub(crate) struct Loaded {
     /// How often each kernel was launched.
     launches: Vec<AtomicU32>,
     /// Races that were warned of.
-    warned: Mutex<HashSet<[u64; 2]>>,
+    warned: Mutex<HashSet<[[u64; 4]; 2]>>,
 }
 
 /// The code objects of an address space and its jails, one per die.
@@ -155,13 +156,14 @@ impl Code {
             return Ok(jail.clone());
         }
         let memory = Arc::new(Memory::new(Arc::downgrade(vm), Arc::downgrade(dev), die));
-        let jail = Jail::start(config(&dev.profile), memory.clone())?;
+        let jail = Jail::start(config(dev), memory.clone())?;
         Ok(slot.insert(Arc::new(DieJail { jail, memory, slices: Mutex::default() })).clone())
     }
 }
 
 /// What a jail is told of the chip.
-fn config(p: &Profile) -> layout::Config {
+fn config(dev: &Inner) -> layout::Config {
+    let p = &dev.profile;
     let d = &p.die;
     let page = |bytes: u32| bytes.next_multiple_of(4096);
     let ghz = d.clock_mhz as f32 / 1e3;
@@ -212,6 +214,7 @@ fn config(p: &Profile) -> layout::Config {
         rates,
         cache: d.l2_bytes,
         aic_l2: p.rates.l2_aic_bytes as f32,
+        debug: dev.watch.debug.lock().is_some().into(),
         ..layout::Config::default()
     }
 }
@@ -284,14 +287,16 @@ pub(crate) fn launch(
         return Ok(Launched::Later);
     }
     let mut sound = true;
+    let debug = dev.watch.debug.lock().take_if(|d| d.wants(&kernel.name));
     let job = Launch {
         entry: object.object.image.base + kernel.entry,
         blocks,
         kind: kernel.kind as u32,
         print: head.print,
         workspace: head.workspace,
-        mode: dev.watch.races.mode(object.launches[index].fetch_add(1, Ordering::Relaxed))
-            | if dev.watch.traces() { layout::MODE_RECORD } else { 0 },
+        mode: dev.watch.races.mode(object.launches[index].load(Ordering::Relaxed))
+            | if dev.watch.traces() { layout::MODE_RECORD } else { 0 }
+            | if debug.is_some() { layout::MODE_STOP } else { 0 },
         serial: dev.watch.next(),
         after: after.map(|before| before.job),
     };
@@ -317,7 +322,17 @@ pub(crate) fn launch(
             }
         }
     });
-    let Some(job) = job else { return Ok(Launched::Later) };
+    let Some(job) = job else {
+        if debug.is_some() {
+            *dev.watch.debug.lock() = debug;
+        }
+        return Ok(Launched::Later);
+    };
+    object.launches[index].fetch_add(1, Ordering::Relaxed);
+    let limit = if debug.is_some() { debug::PATIENCE } else { limit };
+    if let Some(debug) = debug {
+        debug.announce(&jail.jail, &object.object, kernel);
+    }
     let mut running = Running {
         jail,
         job,
@@ -379,7 +394,7 @@ impl Running {
             return Err(Cause::new(DRM_VINCI_FAULT_EXCEPTION, format!("kernel {name}: race: {text}")));
         }
         for race in races {
-            if self.object.warned.lock().insert(race.pc) {
+            if self.object.warned.lock().insert(race.places) {
                 log::warn!("kernel {name}: race: {}", races::sentence(object, race));
             }
         }

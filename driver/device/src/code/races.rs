@@ -60,8 +60,9 @@ pub(super) fn sentence(object: &CodeObject, race: &Race) -> String {
         let offset = low.wrapping_sub(CORES_BASE) % CORE_STRIDE;
         let memory = LOCALS.iter().rev().find(|(_, at)| *at <= offset);
         let (name, at) = memory.map_or(("?", 0), |&(name, at)| (name, offset - at));
-        let line = object.line([race.pc[i].wrapping_sub(1), race.caller[i].wrapping_sub(1)]);
-        let line = line.unwrap_or_else(|| format!("code offset {:#x}", race.pc[i] & (CODE_STRIDE - 1)));
+        let places = race.places[i];
+        let line = object.line(places.iter().take_while(|pc| **pc != 0).map(|pc| pc - 1));
+        let line = line.unwrap_or_else(|| format!("code offset {:#x}", places[0] & (CODE_STRIDE - 1)));
         let does = if race.write[i] != 0 { "stores to" } else { "loads from" };
         let pipe = pipe(race.pipe[i].into());
         format!("{pipe} {does} {name}+{at:#x}, {} bytes, {line}", high.wrapping_sub(low) & 0xff_ffff)

@@ -8,7 +8,7 @@
 
 namespace vinci {
 
-constexpr uint32_t kAbi = 2;
+constexpr uint32_t kAbi = 3;
 
 enum Local : int { kUb, kL1, kL0A, kL0B, kL0C, kBt, kFb, kLocals };
 enum Pipe : int { kS, kV, kM, kMte1, kMte2, kMte3, kFix, kPipes };
@@ -58,19 +58,20 @@ struct Flag {
 /* An access to local memory that others may not be ordered with. */
 struct Touch {
     uint64_t low, high;
-    uint64_t pc, caller;
+    /* Behind the instruction, and where its function was called from, and that one. */
+    uint64_t places[4];
     uint32_t number;
     uint8_t pipe;
     uint8_t write;
     uint8_t spare[2];
-    uint32_t pad[6];
+    uint64_t pad;
 };
 constexpr int kTouches = 64;
 
 /* Two accesses that nothing orders. */
 struct Race {
     uint64_t low[2], high[2];
-    uint64_t pc[2], caller[2];
+    uint64_t places[2][4];
     uint8_t pipe[2], write[2];
     uint32_t pad;
 };
@@ -138,7 +139,7 @@ struct Core {
 };
 
 static_assert(sizeof(Core) <= 0x20000, "the context of a core has 128 KiB");
-static_assert(__builtin_offsetof(Core, slice) == 0x9940, "as in driver/jail/src/layout.rs");
+static_assert(__builtin_offsetof(Core, slice) == 0x99c0, "as in driver/jail/src/layout.rs");
 
 /* Words of Core::scratch. The device zeroes the first 64 for each block. */
 enum Scratch : int {

@@ -40,10 +40,15 @@ inline __attribute__((noinline)) void note(Core *c, const void *p, uint64_t byte
     }
 }
 
+inline bool same(const uint64_t *a, const uint64_t *b)
+{
+    return a[0] == b[0] && a[1] == b[1] && a[2] == b[2] && a[3] == b[3];
+}
+
 inline void report(Core *c, const Touch &a, const Touch &b)
 {
     for (uint32_t i = 0; i < c->races; ++i) {
-        if (c->race[i].pc[0] == a.pc && c->race[i].pc[1] == b.pc) {
+        if (same(c->race[i].places[0], a.places) && same(c->race[i].places[1], b.places)) {
             return;
         }
     }
@@ -53,8 +58,9 @@ inline void report(Core *c, const Touch &a, const Touch &b)
         for (int i = 0; i < 2; ++i) {
             race.low[i] = both[i]->low;
             race.high[i] = both[i]->high;
-            race.pc[i] = both[i]->pc;
-            race.caller[i] = both[i]->caller;
+            for (int k = 0; k < 4; ++k) {
+                race.places[i][k] = both[i]->places[k];
+            }
             race.pipe[i] = both[i]->pipe;
             race.write[i] = both[i]->write;
         }
@@ -147,14 +153,15 @@ inline __attribute__((noinline)) void observe(Core *c, Pipe pipe, lanes_t from, 
     }
     if (c->mode & kFindRaces) {
         const uint32_t number = ++c->issued[pipe];
+        Touch t = {};
         const auto *frame = static_cast<const uint64_t *>(__builtin_frame_address(0));
-        const auto *outer = reinterpret_cast<const uint64_t *>(frame[0]);
+        for (int k = 0; k < 4 && frame != nullptr; ++k) {
+            t.places[k] = frame[1];
+            frame = reinterpret_cast<const uint64_t *>(frame[0]);
+        }
         for (uint64_t i = 0; i < c->operands; ++i) {
-            Touch t;
             t.low = c->operand[i][0];
             t.high = c->operand[i][1];
-            t.pc = frame[1];
-            t.caller = outer ? outer[1] : 0;
             t.number = number;
             t.pipe = static_cast<uint8_t>(pipe);
             t.write = stores(c, pipe, i);

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{CommandFactory, Parser, Subcommand};
-use vinci_tools::{bench, cc, chips, device, doctor, home, info, serve, show, top};
+use vinci_tools::{bench, cc, chips, device, doctor, gdb, home, info, serve, show, top, trace};
 
 #[derive(Parser)]
 #[command(name = "vinci", version, about = "Ascend NPUs in software: driver, runtime, device", after_help = EXAMPLES)]
@@ -36,10 +36,16 @@ enum Cmd {
     },
     /// Run a program for CANN with the libraries of this installation
     Run {
+        /// Stop at the first instruction of this kernel in gdb, the first time that it is launched
+        #[arg(long, value_name = "NAME")]
+        gdb_kernel: Option<String>,
         /// The program and its arguments
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
         command: Vec<OsString>,
     },
+    /// Run a program and show what its own kernels did in model time
+    #[command(after_help = trace::EXAMPLES)]
+    Trace(trace::Args),
     /// Host one device on a Unix socket, for several processes
     #[command(after_help = serve::EXAMPLES)]
     Serve(serve::Args),
@@ -86,12 +92,20 @@ fn main() -> ExitCode {
     show::start_log(if matches!(cli.command, Cmd::Serve(_) | Cmd::Device(_)) { "info" } else { "warn" });
     let result: Result<()> = match cli.command {
         Cmd::Info { json } => info::print(json),
-        Cmd::Run { command } => match home::run(&command) {
+        Cmd::Run { gdb_kernel: Some(kernel), command } => match gdb::run(&kernel, &command) {
+            Ok(code) => return ExitCode::from(code),
+            Err(e) => Err(e),
+        },
+        Cmd::Run { gdb_kernel: None, command } => match home::run(&command) {
             Ok(never) => match never {},
             Err(e) => {
                 eprintln!("vinci: {e:#}");
                 return ExitCode::from(home::exit_code(&e));
             }
+        },
+        Cmd::Trace(args) => match trace::run(&args) {
+            Ok(code) => return ExitCode::from(code),
+            Err(e) => Err(e),
         },
         Cmd::Serve(args) => serve::run(&args),
         Cmd::Device(args) => device::run(&args),
