@@ -199,8 +199,9 @@ public:
         }
         put(to, enSequentialWrite, orgKc_, orgM_, [](CT *at, const CT *row, uint32_t n) { store_global(at, row, n); });
         vinci::core()->scratch[vinci::kAtomic] = before;
-        vinci::core()->bytes += static_cast<uint64_t>(rows()) * columns() * sizeof(CT);
-        vinci::charge(vinci::kFix, static_cast<double>(rows()) * columns() * sizeof(Sum) / vinci::core()->rates[vinci::kL0CToOut]);
+        const uint64_t elements = static_cast<uint64_t>(rows()) * columns();
+        vinci::charge_global(vinci::kFix, elements * sizeof(CT), rows(), to, (enSequentialWrite ? columns() : orgKc_) * sizeof(CT), false,
+            static_cast<double>(elements * sizeof(Sum)) / vinci::core()->rates[vinci::kL0CToOut]);
     }
     template <bool sync = true> void GetTensorC(const LocalTensor<CT> &c, uint8_t = 0, bool enSequentialWrite = false)
     {
