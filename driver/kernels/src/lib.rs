@@ -21,6 +21,7 @@ mod columns;
 mod compare;
 mod cost;
 mod ctc;
+mod distance;
 mod draw;
 mod elementwise;
 #[cfg(test)]

@@ -13,9 +13,10 @@ use crate::elementwise::{
 use crate::pointwise::{self as pw, activation as slope, loss as criterion, math};
 use crate::unary::{self as one};
 use crate::{
-    CoreType, Ctx, Kernel, KernelFault, Work, attention, bag, bins, bitwise, columns, cost, ctc, draw, found,
-    grid, index, indexing, linalg, loss, matmul, movement, norm, norm_backward, optimizer, order, pool,
-    quantized, random, recurrent, reduce, resample, rotary, scan, softmax, sort, ternary, training, triangle,
+    CoreType, Ctx, Kernel, KernelFault, Work, attention, bag, bins, bitwise, columns, cost, ctc, distance,
+    draw, found, grid, index, indexing, linalg, loss, matmul, movement, norm, norm_backward, optimizer,
+    order, pool, quantized, random, recurrent, reduce, resample, rotary, scan, softmax, sort, ternary,
+    training, triangle,
 };
 
 type Estimate = fn(&ArgsView<'_>) -> Result<Work, ArgsError>;
@@ -237,6 +238,7 @@ pub static KERNELS: &[Kernel] = &[
     k("log1p", Aiv, many_ops, pw::pointwise::<math::Log1p, 1>),
     k("log2", Aiv, many_ops, pw::pointwise::<math::Log2, 1>),
     k("frac", Aiv, one_op, pw::pointwise::<math::Frac, 1>),
+    k("angle", Aiv, one_op, pw::pointwise::<math::Angle, 1>),
     k("sinc", Aiv, many_ops, pw::pointwise::<math::Sinc, 1>),
     k("is_finite", Aiv, one_op, pw::pointwise::<math::IsFinite, 1>),
     k("is_inf", Aiv, one_op, pw::pointwise::<math::IsInf, 1>),
@@ -304,6 +306,10 @@ pub static KERNELS: &[Kernel] = &[
     k("masked_select", Aiv, cost::two_outputs, found::masked_select),
     k("masked_scatter", Aiv, one_op, found::masked_scatter),
     k("unique", Aiv, many_ops, found::unique),
+
+    // Pairs.
+    k("cdist_backward", Aiv, many_ops, distance::backward),
+    k("multilabel_margin", Aiv, cost::two_outputs, distance::multilabel_margin),
 
     // Recurrence.
     k("lstm", Aiv, many_ops, recurrent::lstm),

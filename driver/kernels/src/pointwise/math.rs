@@ -154,6 +154,11 @@ pointwise_ops! {
         let x = if eps < 0.0 || x.is_nan() { x } else { x.max(eps).min(1.0 - eps) };
         L::from_f64((x / (1.0 - x)).ln())
     };
+    /// The angle of a real number
+    Angle = |x| {
+        let x = x.to_f64();
+        L::from_f64(if x.is_nan() { x } else if x < 0.0 { std::f64::consts::PI } else { 0.0 })
+    };
     /// a b c
     Product3 = |a, b, c| a.mul(b).mul(c);
     /// (x − m) r w + b

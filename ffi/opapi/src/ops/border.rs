@@ -37,7 +37,7 @@ operators! {
 }
 
 /// The type in which gradients are added up.
-fn sums(v: &View) -> DType {
+pub fn sums(v: &View) -> DType {
     if v.dtype == DType::F64 { DType::F64 } else { DType::F32 }
 }
 

@@ -178,7 +178,8 @@ pub fn shorten(p: &mut Program, a: &View, order: f64, dim: i64, most: f64, out: 
     p.launch("mul", &[out], &[a, &length.expand(&a.dims)?], &[Type(kind)])
 }
 
-fn cdist(p: &mut Program, a: View, b: View, order: f64, out: View) -> Result<()> {
+/// out = norms of the differences of the rows of `a` and `b`.
+pub fn cdist(p: &mut Program, a: View, b: View, order: f64, out: View) -> Result<()> {
     let (m, _) = matrix("x1", &a)?;
     let (n, _) = matrix("x2", &b)?;
     let batch = crate::view::broadcast(&a.dims[..a.rank() - 2], &b.dims[..b.rank() - 2])?;

@@ -51,6 +51,7 @@ families! {
     norm_gradient
     optimizer
     order
+    pairs
     pool
     quant
     random

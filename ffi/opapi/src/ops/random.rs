@@ -131,7 +131,8 @@ fn need_float(out: &View) -> Result<()> {
     if out.dtype.is_float() { Ok(()) } else { Err(invalid!("self has type {:?}; a float is needed", out.dtype)) }
 }
 
-fn uniform(p: &mut Program, out: &View, from: f64, to: f64, source: Source) -> Result<()> {
+/// out = numbers even in `from..to`.
+pub fn uniform(p: &mut Program, out: &View, from: f64, to: f64, source: Source) -> Result<()> {
     need_float(out)?;
     if from.is_nan() || to.is_nan() || from > to {
         return Err(invalid!("numbers in {from}..{to}"));

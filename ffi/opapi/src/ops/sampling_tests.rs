@@ -164,10 +164,10 @@ fn a_text_is_as_unlikely_as_all_its_labellings() {
     let x = numbers(5 * 3, 4);
     let text = [1i64, 1, 2];
     let loss = |x: &mut [f32]| {
-        let mut alpha = [0f32; 5 * 7];
+        let (mut alpha, mut text) = ([0f32; 5 * 7], text);
         made(&[1], |o| {
             let (x, alpha) = (floats(x, &[5, 1, 3]), floats(&mut alpha, &[1, 5, 7]));
-            op!(aclnnCtcLoss, x, indices(&mut { text }), ints(&[5]), ints(&[3]), 0, false, o, alpha)
+            op!(aclnnCtcLoss, x, indices(&mut text), ints(&[5]), ints(&[3]), 0, false, o, alpha)
         })
     };
     let found = loss(&mut x.clone());
@@ -403,4 +403,73 @@ fn a_step_of_adam_is_the_formula() {
         op!(aclnnApplyAdamWV2, t[0], t[1], t[2], null_mut(), t[4], s, rate, b1, b2, decay, eps, true, false),
         161_002
     );
+}
+
+#[test]
+fn distances_of_pairs_and_their_gradient() {
+    let (x, y, weights) = (numbers(6, 12), numbers(12, 13), numbers(8, 14));
+    for order in [1.0f32, 1.5, 2.0, 3.0] {
+        let forward = |x: &mut [f32]| {
+            let mut y = y.clone();
+            let (a, b) = (floats(x, &[2, 3]), floats(&mut y, &[4, 3]));
+            made(&[2, 4], |o| op!(aclnnCdist, a, b, order, 0, o))
+        };
+        let mut far = forward(&mut x.clone());
+        let (mut g, mut a, mut b) = (weights.clone(), x.clone(), y.clone());
+        let (d, g) = (floats(&mut far, &[2, 4]), floats(&mut g, &[2, 4]));
+        let (a, b) = (floats(&mut a, &[2, 3]), floats(&mut b, &[4, 3]));
+        let grad = made(&[2, 3], |o| op!(aclnnCdistBackward, g, a, b, d, order, o));
+        check("cdist", &x, &grad, &weights, forward);
+    }
+    let mut line = [0f32, 3., 7.];
+    assert_eq!(made(&[3], |o| op!(aclnnPdist, floats(&mut line, &[3, 1]), 2.0, o)), [3., 7., 4.]);
+}
+
+#[test]
+fn an_index_without_elements_names_nothing() {
+    let (mut table, mut index, mut value) = ([1i64, 2], [0i64; 0], [9i64]);
+    let all = list(&[tensor_of(&mut index, I64, &[0], None, 0)]);
+    assert_eq!(
+        op!(aclnnIndexPutImpl, indices(&mut table), all, indices(&mut value), false, false),
+        0,
+        "{}",
+        last_error()
+    );
+    assert_eq!(table, [1, 2]);
+}
+
+#[test]
+fn repetitions_that_data_names() {
+    let (mut x, mut times, mut grad) = ([1f32, 2., 3., 4., 5., 6.], [2i64, 0, 1], [1f32, 2., 3., 4., 5., 6.]);
+    let (a, r) = (floats(&mut x, &[2, 3]), indices(&mut times));
+    let all = made(&[2, 3], |o| op!(aclnnRepeatInterleaveWithDim, a, r, 1, 3, o));
+    assert_eq!(all, [1., 1., 3., 4., 4., 6.]);
+    let back = made(&[2, 3], |o| op!(aclnnRepeatInterleaveGrad, floats(&mut grad, &[2, 3]), r, 1, o));
+    assert_eq!(back, [3., 0., 3., 9., 0., 6.]);
+    let mut twice = [2i64];
+    let all = made(&[12], |o| op!(aclnnRepeatInterleave, a, indices(&mut twice), 12, o));
+    assert_eq!(all, [1., 1., 2., 2., 3., 3., 4., 4., 5., 5., 6., 6.]);
+}
+
+#[test]
+fn margins_slopes_and_angles() {
+    let (mut x, mut labels, mut is) = ([0.1f32, 0.2, 0.4, 0.8], [3i64, 0, -1, 1], [7f32; 4]);
+    let (a, l, w) =
+        (floats(&mut x, &[1, 4]), tensor_of(&mut labels, I64, &[1, 4], None, 0), floats(&mut is, &[1, 4]));
+    let loss = made(&[], |o| op!(aclnnMultilabelMarginLoss, a, l, 1, o, w));
+    // 0.25 (1 − 0.8 + 0.2 + 1 − 0.8 + 0.4 + 1 − 0.1 + 0.2 + 1 − 0.1 + 0.4)
+    assert!((loss[0] - 0.85).abs() < 1e-6, "{loss:?}");
+    assert_eq!(is, [1., 0., 0., 1.]);
+    let (mut v, mut noise) = ([-1f32, 2., -3., 0.], [7f32; 4]);
+    let (a, n) = (floats(&mut v, &[4]), floats(&mut noise, &[4]));
+    let half = made(&[4], |o| op!(aclnnRReluWithNoise, a, n, scalar(0.2), scalar(0.4), false, 1, 0, o));
+    assert!(
+        half.iter().zip([-0.3, 2., -0.9, 0.]).all(|(a, b): (&f32, f32)| (a - b).abs() < 1e-6),
+        "{half:?}"
+    );
+    let bent = made(&[4], |o| op!(aclnnRReluWithNoise, a, n, scalar(0.2), scalar(0.4), true, 1, 0, o));
+    assert!(noise[1] == 1.0 && (0.2..=0.4).contains(&noise[0]) && (0.2..=0.4).contains(&noise[2]));
+    assert!(bent.iter().zip(v.iter().zip(&noise)).all(|(b, (v, n))| (b - v * n).abs() < 1e-6));
+    let angles = made(&[4], |o| op!(aclnnAngleV2, a, o));
+    assert_eq!(angles, [std::f32::consts::PI, 0., std::f32::consts::PI, 0.]);
 }

@@ -132,7 +132,9 @@ fn index_put(
     accumulate: bool,
     _unsafe: bool,
 ) -> Result<()> {
-    if table.elements() == 0 || values.elements() == 0 {
+    // Indices without elements name nothing, or, where one has the table's type, may stand for all of a dimension.
+    let nothing = !indices.is_empty() && indices.iter().all(|i| i.dims == [0]);
+    if table.elements() == 0 || values.elements() == 0 || nothing {
         return Ok(());
     }
     let named = Named::new(&table, &indices)?;
