@@ -12,6 +12,9 @@ os.environ.setdefault("TASK_QUEUE_ENABLE", "0")
 import torch  # noqa: E402
 import torch_npu  # noqa: E402,F401
 
+# The tensors are small, and other work may want the cores.
+torch.set_num_threads(1)
+
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 FULL = os.environ.get("VINCI_TORCH_FULL") == "1"
 

@@ -45,6 +45,8 @@ FIRST_ONLY = {
     "kthvalue", "median", "nanmedian", "mode", "topk", "sort", "msort", "max_pool2d_with_indices_backward",
     "nn.functional.max_pool1d", "nn.functional.max_pool2d", "nn.functional.max_pool3d", "cummax", "cummin",
 }
+# Only the singular values are compared: the vectors' signs are free.
+SINGULAR = {"svd", "linalg.svd"}
 # Samples for which torch_npu calls something else than torch: a card differs in the same way.
 DEVIATIONS = {
     # The scale is not passed on.
