@@ -142,6 +142,16 @@ impl Stream {
     }
 
     fn copy_whole(&self, op: &'static str, dst: End, to: Layout, src: End, from: Layout) -> Result<()> {
+        if let (End::Va(va), End::Pageable(ptr)) = (dst, src)
+            && from.bytes() <= STAGED
+            && to.rows.height == 1
+            && self.lane().is_some_and(|lane| lane.graph.waits_outside())
+        {
+            // A built graph takes the bytes as they are now, as a running stream would.
+            // SAFETY: `Addr::host` vouches for the memory, and it is not used after this call.
+            let bytes = unsafe { std::slice::from_raw_parts(ptr.as_ptr(), to.rows.width as usize) };
+            return self.submit(op, bytes, |source| sqe::copy(va, source, to.rows.width));
+        }
         if matches!((dst, src), (End::Pageable(_), _) | (_, End::Pageable(_))) {
             self.check_running(op, "a copy from or to pageable host memory")?;
         }

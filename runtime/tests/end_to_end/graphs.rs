@@ -283,6 +283,20 @@ fn lanes_of_a_built_graph_run_side_by_side() {
 }
 
 #[test]
+fn a_built_graph_takes_small_copies_of_pageable_memory_as_they_are() {
+    let (a, x) = (stream(), bytes(64));
+    let graph = Graph::new(&device()).unwrap();
+    graph.bind(&a, true).unwrap();
+    let mut source = [3u8; 64];
+    a.copy_async(x.ptr().into(), host(&source), 64).unwrap();
+    source.fill(4);
+    assert_eq!(why(a.copy_async(host(&source), x.ptr().into(), 64)), CaptureError::Pageable);
+    graph.finish().unwrap();
+    graph.run(WAIT).unwrap();
+    assert_eq!(x.to_vec().unwrap(), [3; 64]);
+}
+
+#[test]
 fn a_graph_branches_by_label() {
     let (a, x) = (stream(), bytes(64));
     let mut index = Buffer::<u32>::new(&device(), 1).unwrap();
