@@ -1,6 +1,6 @@
 //! The homes of the driver that need no other machine.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use std::{env, fs, process, thread};
@@ -37,10 +37,13 @@ struct Service {
 }
 
 impl Service {
-    fn start(workspace: &Workspace) -> Self {
+    fn start(workspace: &Workspace, chip: Option<&Path>) -> Self {
         let socket = env::temp_dir().join(format!("vinci-conformance-{}.sock", process::id()));
         let mut command = workspace.command(&workspace.lib.join("vinci"));
         command.arg("serve").arg("--socket").arg(&socket).env_remove("VINCI_DEVICE");
+        if let Some(chip) = chip {
+            command.env("VINCI_CHIP", chip);
+        }
         // Who comes and goes is of no interest beside a table.
         if env::var_os("VINCI_LOG").is_none() {
             command.env("VINCI_LOG", "warn");
@@ -69,10 +72,11 @@ impl Drop for Service {
 
 /// The embedded home, and a served one.
 pub fn homes(workspace: &Workspace) -> [Home; 2] {
-    let service = Service::start(workspace);
-    let device = format!("unix:{}", service.socket.display());
-    [
-        Home { name: "embedded", device: "embedded".into(), service: None },
-        Home { name: "served", device, service: Some(service) },
-    ]
+    [Home { name: "embedded", device: "embedded".into(), service: None }, served(workspace, None)]
+}
+
+/// A served home, of the chip of a profile's file if one is named.
+pub fn served(workspace: &Workspace, chip: Option<&Path>) -> Home {
+    let service = Service::start(workspace, chip);
+    Home { name: "served", device: format!("unix:{}", service.socket.display()), service: Some(service) }
 }

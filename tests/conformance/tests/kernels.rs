@@ -4,9 +4,9 @@
 use std::path::{Path, PathBuf};
 use std::process::{self, Command};
 use std::time::Duration;
-use std::{env, fs};
+use std::{env, fs, thread};
 
-use conformance::{Line, Verdict, Workspace, compile, report, run, sanitized};
+use conformance::{Home, Line, Outcome, Verdict, Workspace, compile, report, run, sanitized, served};
 
 /// Programs of ours; each gets its own kernels as a code object, too.
 const PROGRAMS: &[(&str, &[&str])] = &[
@@ -59,6 +59,8 @@ const SAMPLES: &[Sample] = &[
         program: CUSTOM,
         says: &[("sample successfully", 1)],
     },
+    sample("2_advanced_features/model_ri/2_model_switch", &[("3.4000  3.4000", 8), ("4.4000  4.4000", 4)]),
+    sample("2_advanced_features/model_ri/3_cond_model", &[("All tests PASSED", 1)]),
     sample("2_advanced_features/kernel/1_launch_kernel_with_reslimit", &[("Hello World", 8)]),
     sample("3_memory_advanced/host_register/0_simple_zero_copy", &[("sample successfully", 1)]),
     Sample {
@@ -68,21 +70,22 @@ const SAMPLES: &[Sample] = &[
     },
 ];
 
-/// Samples whose functions Vinci lacks.
-const MISSING: &[(&str, &str)] = &[
-    ("1_basic_features/memory/7_physical_memory_sharing_withpid", "two processes: shared physical memory"),
-    ("1_basic_features/memory/8_physical_memory_sharing_withoutpid", "two processes: shared physical memory"),
-    ("1_basic_features/memory/10_ipc_memory_withpid", "two processes: IPC memory"),
-    ("1_basic_features/memory/11_ipc_memory_withoutpid", "two processes: IPC memory"),
-    ("1_basic_features/memory/12_cross_server_physical_memory_sharing_withoutpid", "two machines"),
-    ("2_advanced_features/model_ri/2_model_switch", "copies of pageable memory in a model instance"),
-    ("2_advanced_features/model_ri/3_cond_model", "conditional model instances"),
-    ("2_advanced_features/notify/0_ipc_notify_withpid", "two processes: IPC notifies"),
-    ("2_advanced_features/notify/1_ipc_notify_withoutpid", "two processes: IPC notifies"),
+/// Samples of two programs, `proc_a` and `proc_b`, that share a served device; what they must print together.
+const PAIRS: &[Sample] = &[
+    sample("1_basic_features/memory/7_physical_memory_sharing_withpid", COPIED),
+    sample("1_basic_features/memory/8_physical_memory_sharing_withoutpid", COPIED),
+    sample("1_basic_features/memory/10_ipc_memory_withpid", COPIED),
+    sample("1_basic_features/memory/11_ipc_memory_withoutpid", COPIED),
+    sample("2_advanced_features/notify/0_ipc_notify_withpid", COPIED),
+    sample("2_advanced_features/notify/1_ipc_notify_withoutpid", COPIED),
 ];
 
+/// Samples that this test cannot run.
+const MISSING: &[(&str, &str)] =
+    &[("1_basic_features/memory/12_cross_server_physical_memory_sharing_withoutpid", "two machines")];
+
 fn main() {
-    let all = PROGRAMS.iter().map(|p| p.0).chain(SAMPLES.iter().map(|s| s.folder));
+    let all = PROGRAMS.iter().map(|p| p.0).chain(SAMPLES.iter().chain(PAIRS).map(|s| s.folder));
     let skip_all =
         |why: &str| report("kernels", &[""], &all.clone().map(|name| skipped(name, why)).collect::<Vec<_>>());
     if sanitized() {
@@ -96,10 +99,23 @@ fn main() {
     let workspace = Workspace::build();
     let mut rows: Vec<Line> = PROGRAMS.iter().map(|(name, args)| program(&workspace, name, args)).collect();
     match env::var_os("VINCI_CANN_SAMPLES").map(PathBuf::from) {
-        None => rows.extend(SAMPLES.iter().map(|s| skipped(s.folder, "skipped: set VINCI_CANN_SAMPLES"))),
+        None => {
+            let all = SAMPLES.iter().chain(PAIRS);
+            rows.extend(all.map(|s| skipped(s.folder, "skipped: set VINCI_CANN_SAMPLES")));
+        }
         Some(root) => {
             let root = if root.join("example").is_dir() { root.join("example") } else { root };
-            rows.extend(SAMPLES.iter().map(|s| attempt(&workspace, &root, s)));
+            rows.extend(SAMPLES.iter().map(|s| attempt(&workspace, &root, s, None)));
+            // Some of them want four devices.
+            let (profile, chip) = (
+                workspace.root.join("driver/device/profiles/910c.toml"),
+                workspace.scratch.join("four.toml"),
+            );
+            let text = fs::read_to_string(profile).expect("the profile can be read");
+            fs::write(&chip, text.replace("\ndies = 2\n", "\ndies = 4\n"))
+                .expect("the target folder can be written");
+            let home = served(&workspace, Some(&chip));
+            rows.extend(PAIRS.iter().map(|s| attempt(&workspace, &root, s, Some(&home))));
             rows.extend(
                 MISSING.iter().map(|(name, what)| skipped(name, &format!("not in this version: {what}"))),
             );
@@ -167,8 +183,8 @@ fn installation(workspace: &Workspace) -> PathBuf {
     home
 }
 
-/// Builds a sample with its own CMakeLists.txt, and runs it.
-fn attempt(workspace: &Workspace, root: &Path, sample: &Sample) -> Line {
+/// Builds a sample with its own CMakeLists.txt, and runs it: where there is a shared home, as two programs in it.
+fn attempt(workspace: &Workspace, root: &Path, sample: &Sample, shared: Option<&Home>) -> Line {
     let fail = |detail: String, time| Line::once(sample.folder, Verdict::Fail, detail, time);
     let source = root.join(sample.folder);
     if !source.is_dir() {
@@ -177,7 +193,9 @@ fn attempt(workspace: &Workspace, root: &Path, sample: &Sample) -> Line {
     let home = installation(workspace);
     let place = workspace.scratch.join("samples").join(sample.folder.replace('/', "-"));
     let _ = fs::remove_dir_all(&place);
-    fs::create_dir_all(place.join("output")).expect("the target folder can be written");
+    for folder in ["output", "file"] {
+        fs::create_dir_all(place.join(folder)).expect("the target folder can be written");
+    }
     let build = place.join("build");
     let cmake = |args: &[&std::ffi::OsStr]| {
         let mut command = Command::new("cmake");
@@ -201,9 +219,20 @@ fn attempt(workspace: &Workspace, root: &Path, sample: &Sample) -> Line {
         }
     }
     let expected = inputs(&place);
-    let mut command = workspace.command(&build.join(sample.program));
-    command.current_dir(&place).arg("placeholder").env("VINCI_LOG", "off");
-    let outcome = run(command).expect("the sample runs");
+    let start = |program: &str| {
+        let mut command = workspace.command(&build.join(program));
+        command.current_dir(&place).arg("placeholder").env("VINCI_LOG", "off");
+        if let Some(home) = shared {
+            home.set(&mut command);
+        }
+        thread::spawn(|| run(command).expect("the sample runs"))
+    };
+    let programs: &[&str] = if shared.is_some() { &["proc_a", "proc_b"] } else { &[sample.program] };
+    let running: Vec<_> = programs.iter().map(|program| start(program)).collect();
+    let outcome = running.into_iter().map(|thread| thread.join().expect("the sample ends")).reduce(|a, b| {
+        Outcome { output: a.output + &b.output, failure: a.failure.or(b.failure), time: a.time.max(b.time) }
+    });
+    let outcome = outcome.expect("there is a program");
     let says_all = |(text, times): &(&str, usize)| outcome.output.matches(text).count() >= *times;
     if let Some(why) = outcome.failure {
         return fail(format!("{why}\n{}", outcome.output), outcome.time);
