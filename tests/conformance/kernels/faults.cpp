@@ -1,5 +1,7 @@
 /* Each way in which a kernel can go wrong: how it ends, what is said about it, and that the stream can go on. */
 #include <cstring>
+#include <dirent.h>
+#include <string>
 #include <unistd.h>
 #include <vector>
 
@@ -9,13 +11,41 @@
 
 using namespace AscendC;
 
-enum Wrong : int { kNothing, kWild, kNull, kFar, kUnaligned, kOversized, kOverrun, kTrap, kDivide, kNoSignal, kNoBuffer, kEmpty, kTooMuch, kDeadlock, kForever, kStack, kAssert };
+enum Wrong : int { kNothing, kWild, kNull, kFar, kUnaligned, kOversized, kOverrun, kTrap, kDivide, kNoSignal, kNoBuffer, kEmpty, kTooMuch, kDeadlock, kForever, kStack, kAssert, kRandom };
 
 __attribute__((noinline)) int eat(int n, volatile int *keep)
 {
     volatile int room[1024];
     room[n & 1023] = n;
     return n > 0 ? eat(n - 1, &room[n & 1023]) + room[n & 1023] : *keep;
+}
+
+/* Whatever comes: addresses, lengths, strides and flags from a seed. Some of it is harmless. */
+__aicore__ inline void random_fault(uint64_t seed, __gm__ int32_t *data)
+{
+    auto next = [&seed](uint64_t below) {
+        seed = seed * 6364136223846793005ull + 1442695040888963407ull;
+        return (seed >> 33) % below;
+    };
+    LocalTensor<int32_t> a(TPosition::VECCALC, static_cast<uint32_t>(next(300000)), 64), b(TPosition::VECCALC, static_cast<uint32_t>(next(300000)), 64);
+    GlobalTensor<int32_t> global;
+    for (uint64_t steps = 1 + next(4); steps > 0; --steps) {
+        const uint64_t far = next(4) == 0 ? next(1ull << 31) << next(33) : next(8192);
+        global.SetGlobalBuffer(reinterpret_cast<__gm__ int32_t *>(reinterpret_cast<uint64_t>(data) + far), 64);
+        switch (next(9)) {
+            case 0: DataCopy(a, global, static_cast<uint32_t>(next(100000))); break;
+            case 1: DataCopy(global, a, static_cast<uint32_t>(next(100000))); break;
+            case 2:
+                DataCopy(a, global, DataCopyParams(static_cast<uint16_t>(next(65536)), static_cast<uint16_t>(next(300)), static_cast<uint16_t>(next(65536)), static_cast<uint16_t>(next(65536))));
+                break;
+            case 3: Add(a, a, b, static_cast<int32_t>(next(100000))); break;
+            case 4: Adds(a, b, 1, next(200), static_cast<uint8_t>(next(256)), UnaryRepeatParams(next(256), next(256), next(256), next(256))); break;
+            case 5: WaitFlag<HardEvent::MTE2_V>(static_cast<int32_t>(next(8))); break;
+            case 6: *reinterpret_cast<volatile int32_t *>(far << next(40)) = 1; break;
+            case 7: a.SetValue(static_cast<uint32_t>(next(1u << 20)), b.GetValue(static_cast<uint32_t>(next(1u << 20)))); break;
+            default: global.SetValue(0, static_cast<int32_t>(1 / (next(2)))); break;
+        }
+    }
 }
 
 extern "C" __global__ __aicore__ void misbehave(int wrong, __gm__ int32_t *data, int zero)
@@ -84,6 +114,9 @@ extern "C" __global__ __aicore__ void misbehave(int wrong, __gm__ int32_t *data,
         case kAssert:
             ascendc_assert(zero == 1);
             break;
+        case kRandom:
+            random_fault(static_cast<uint64_t>(zero), data);
+            break;
         default:
             data[GetBlockIdx()] += 1;
     }
@@ -140,6 +173,35 @@ static uint64_t resident()
     return pages * 4096;
 }
 
+/* Of the processes that this one has started. */
+static uint64_t children_resident()
+{
+    uint64_t sum = 0;
+    DIR *all = opendir("/proc");
+    CHECK(all != nullptr);
+    while (dirent *entry = readdir(all)) {
+        const std::string at = std::string("/proc/") + entry->d_name;
+        FILE *stat = entry->d_name[0] >= '1' && entry->d_name[0] <= '9' ? fopen((at + "/stat").c_str(), "r") : nullptr;
+        if (stat == nullptr) {
+            continue;
+        }
+        int parent = 0;
+        if (fscanf(stat, "%*d (%*[^)]) %*c %d", &parent) == 1 && parent == getpid()) {
+            uint64_t pages = 0, resident = 0;
+            FILE *f = fopen((at + "/statm").c_str(), "r");
+            if (f != nullptr && fscanf(f, "%lu %lu", &pages, &resident) == 2) {
+                sum += resident * 4096;
+            }
+            if (f != nullptr) {
+                fclose(f);
+            }
+        }
+        fclose(stat);
+    }
+    closedir(all);
+    return sum;
+}
+
 int main(int argc, char **argv)
 {
     const int storm = argc > 2 ? atoi(argv[2]) : 200;
@@ -176,10 +238,11 @@ int main(int argc, char **argv)
 
     /* A storm of them leaves nothing behind. */
     uint32_t seed = 12345;
-    uint64_t before = 0;
+    uint64_t before = 0, theirs_before = 0;
     for (int i = 0; i < storm; ++i) {
         if (i == storm / 4) {
             before = resident();
+            theirs_before = children_resident();
         }
         seed = seed * 1664525u + 1013904223u;
         const Case &c = kCases[(seed >> 16) % (sizeof(kCases) / sizeof(kCases[0]))];
@@ -190,6 +253,23 @@ int main(int argc, char **argv)
     }
     const uint64_t after = resident();
     CHECK(after < before + (4 << 20));
+
+    /* So does a storm of what nobody has thought of: it faults, or it does not, and the stream goes on. */
+    int faults = 0;
+    for (int i = 0; i < storm; ++i) {
+        misbehave<<<1 + i % 5, nullptr, stream>>>(kRandom, data, i + 1);
+        const int code = aclrtSynchronizeStream(stream);
+        CHECK(code == 0 || code == 507014 || code == 507015);
+        if (code != 0) {
+            ++faults;
+            const char *text = aclGetRecentErrMsg();
+            CHECK(text != nullptr && strstr(text, "kernel misbehave") != nullptr);
+            OK(aclrtStreamAbort(stream));
+        }
+    }
+    CHECK(faults > storm / 2);
+    CHECK(resident() < before + (6 << 20));
+    CHECK(children_resident() < theirs_before + (24 << 20));
     misbehave<<<4, nullptr, stream>>>(kNothing, data, 0);
     OK(aclrtSynchronizeStream(stream));
     OK(aclrtResetDeviceForce(0));

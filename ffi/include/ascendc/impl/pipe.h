@@ -219,8 +219,10 @@ public:
     __aicore__ TPipe() { Init(); }
     TPipe(const TPipe &) = delete;
     TPipe &operator=(const TPipe &) = delete;
+    /* Its memory may be another's at once: everything ends first. */
     __aicore__ ~TPipe()
     {
+        Destroy();
         if (vinci::core()->scratch[vinci::kPipe] == reinterpret_cast<uint64_t>(this)) {
             vinci::core()->scratch[vinci::kPipe] = 0;
         }
@@ -233,7 +235,11 @@ public:
         vinci::core()->scratch[vinci::kPipe] = reinterpret_cast<uint64_t>(this);
     }
     __aicore__ void Destroy() { PipeBarrier<PIPE_ALL>(); }
-    __aicore__ void Reset() { Init(); }
+    __aicore__ void Reset()
+    {
+        Destroy();
+        Init();
+    }
 
     template <TPosition src, TPosition dst, int32_t depth, auto config>
     __aicore__ bool InitBuffer(TQueBind<src, dst, depth, config> &queue, uint32_t number, uint32_t length)
