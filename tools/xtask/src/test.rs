@@ -89,8 +89,9 @@ const SANITIZED: &[&str] = &[
     "vinci-c-sec",
     "opapi",
 ];
-/// Tiers that run only when they are asked for. What fuzzing finds next is not what a change broke. The debug kernel takes a quarter of an hour to make; the others have
-/// not yet been seen to pass as a whole on an idle machine.
+/// Tiers that run only when they are asked for. What fuzzing finds next is not what a change broke. PyTorch's packages
+/// and the guest's system are large; the debug kernel takes ten minutes to make, and a million requests on it half an
+/// hour or more.
 const NAMED_ONLY: &[Tier] = &[Tier::Fuzz, Tier::Torch, Tier::Vm, Tier::VmDebug, Tier::VmFuzz];
 const MODELLED: &[&str] = &["vinci-hw", "vinci-device", "vinci"];
 
