@@ -115,8 +115,8 @@ namespace vinci {
 constexpr uint64_t kFractal = 512;
 
 /* Elements of a type in 32 bytes. */
-template <typename T> constexpr uint32_t kC0 = 32 / sizeof(T);
-template <> constexpr uint32_t kC0<AscendC::int4b_t> = 64;
+template <typename T> inline constexpr uint32_t kC0 = 32 / sizeof(T);
+template <> inline constexpr uint32_t kC0<AscendC::int4b_t> = 64;
 
 /* Of a core's L0: which of the two, or a fault. */
 inline Local l0_of(AscendC::TPosition position, const char *name)
