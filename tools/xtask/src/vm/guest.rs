@@ -119,16 +119,20 @@ pub fn image(
         archive.program(&tool, &format!("{HOME}/bin/{}", name(&tool)), &own)?;
     }
     let script = match work {
-        Work::Smoke | Work::Lies => {
+        Work::Suite | Work::Smoke | Work::Lies => {
             let programs = Programs::build(&prefix)?;
             archive.program(&programs.digits, &format!("{HOME}/tests/digits"), &own)?;
             let data = build::root().join("tests/data/digits/digits.csv");
             archive.copy(&data, &format!("{HOME}/tests/digits.csv"))?;
-            for program in &programs.conformance {
+            for program in programs.conformance.iter().filter(|_| !matches!(work, Work::Smoke)) {
                 archive.program(program, &format!("{HOME}/tests/conformance/{}", name(program)), &own)?;
             }
             copy_module_tests(&mut archive, built, &programs.module, &own)?;
-            if matches!(work, Work::Lies) { LIES } else { SMOKE }.into()
+            match work {
+                Work::Lies => LIES.into(),
+                Work::Smoke => [BEGIN, "step vm/node 60 /opt/vinci/tests/vm/node\n", END].concat(),
+                _ => [BEGIN, SUITE].concat(),
+            }
         }
         Work::Fuzz(calls) => {
             copy_module_tests(&mut archive, built, &Programs::of_the_module()?, &own)?;
@@ -151,12 +155,18 @@ fn copy_module_tests(archive: &mut Archive, built: &Path, programs: &[PathBuf], 
     archive.program(Path::new(&libdrm), &format!("{HOME}/lib64/libdrm.so.2"), own)
 }
 
-/// Everything once: the module goes in, its node is there, tools and programs work, it goes out, nothing leaks.
-const SMOKE: &str = r#"load || exit_now
+/// The module goes in, its node is there, tools and a program work.
+const BEGIN: &str = "load || exit_now
 step node 10 test -c /dev/accel/accel0
 step npu-smi 60 npu-smi info
 step digits 120 /opt/vinci/tests/digits --data /opt/vinci/tests/digits.csv
-for program in /opt/vinci/tests/conformance/*; do
+";
+
+/// It goes out.
+const END: &str = "step unload 30 rmmod \"${plain%.ko}\"\n";
+
+/// Everything else once; it goes out, nothing leaks.
+const SUITE: &str = r#"for program in /opt/vinci/tests/conformance/*; do
     step conformance/${program##*/} 120 $program
 done
 # Where leaks are looked for, several times: one scan does not find all.

@@ -36,8 +36,8 @@ pub struct Args {
     /// A prompt in the guest
     #[arg(long, conflicts_with_all = ["smoke", "lies", "command"])]
     shell: bool,
-    /// Check the module's sources, load it, run the tools, the demo, the C programs and the module's own tests, unload
-    /// it (what is done if nothing is asked for)
+    /// Only load the module, ask npu-smi, run the demo and one test of the module, and unload it. Without this, and if
+    /// nothing else is asked for: check the module's sources, too, and run all C programs and all tests of the module
     #[arg(long, conflicts_with = "command")]
     smoke: bool,
     /// Random requests from several processes, so many
@@ -77,6 +77,9 @@ pub struct Args {
 
 /// What the guest does.
 enum Work {
+    /// All there is.
+    Suite,
+    /// What shows in half a minute that it works at all.
     Smoke,
     Lies,
     Fuzz(u64),
@@ -95,7 +98,8 @@ impl Args {
             _ if self.lies => Work::Lies,
             Some(calls) => Work::Fuzz(calls),
             None if !self.command.is_empty() => Work::Command(self.command.clone()),
-            None => Work::Smoke,
+            None if self.smoke => Work::Smoke,
+            None => Work::Suite,
         }
     }
 
@@ -208,14 +212,14 @@ fn boot(args: &Args) -> Result<Verdict> {
         limit: args.limit(),
     };
     let terminal = match work {
-        Work::Smoke | Work::Lies | Work::Fuzz(_) => Terminal::Log,
+        Work::Suite | Work::Smoke | Work::Lies | Work::Fuzz(_) => Terminal::Log,
         Work::Shell => Terminal::Interactive,
         Work::Command(_) => Terminal::Output,
     };
     let tell = |did: &Did| eprintln!("{:28} {:>6}  {:5.1} s", did.name, word(did), did.ended - did.began);
     let (mut checks, mut said) = (Vec::new(), String::new());
     let own = args.module == Path::new("driver/kernel");
-    if let Some(module) = modules.last().filter(|_| matches!(work, Work::Smoke) && own && !args.debug) {
+    if let Some(module) = modules.last().filter(|_| matches!(work, Work::Suite) && own && !args.debug) {
         checks = checks::run(&chroot, project, module, &mut said, tell)?;
     }
     eprintln!("booting Linux {release} in QEMU");
@@ -241,10 +245,12 @@ fn boot(args: &Args) -> Result<Verdict> {
         println!("{}", table(&outcome));
         println!("{} passed, {} failed", verdict.passed, verdict.failures);
     }
-    if matches!(work, Work::Smoke) {
+    if matches!(work, Work::Suite) {
         let steps = outcome.steps.iter();
         let took = |did: &Did| did.ended - did.began;
         conformance::save_kernel(steps.map(|did| (did.name.as_str(), did.status == Some(0), took(did))))?;
+    }
+    if matches!(work, Work::Suite | Work::Smoke) {
         let seconds = |t: Duration| t.as_secs_f64();
         eprintln!(
             "build {:.1} s, module {:.1} s, initrd {:.1} s, guest {:.1} s",
