@@ -146,7 +146,11 @@ impl Link {
     }
 
     pub(crate) fn add_queue(&self, id: u32, queue: QueueEnd) {
-        self.queues.write().insert(id, Arc::new(queue));
+        self.keep_queue(id, Arc::new(queue));
+    }
+
+    pub(crate) fn keep_queue(&self, id: u32, queue: Arc<QueueEnd>) {
+        self.queues.write().insert(id, queue);
         // The server may have gone before the queue was there to be told.
         if self.lost.load(Ordering::Acquire) {
             self.lose();

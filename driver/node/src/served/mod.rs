@@ -91,12 +91,16 @@ impl Served {
     }
 
     fn queue_destroy(&self, payload: &mut [u8]) -> Result<(), Errno> {
-        self.ask(VINCI_IOCTL_QUEUE_DESTROY, payload)?;
         let a = drm_vinci_queue_id::from_bytes(payload).ok_or(Errno::Inval)?;
-        if let Some(queue) = self.link.remove_queue(a.queue_id) {
-            queue.destroyed();
+        // Taken out first: when the server has answered, the number may be that of another thread's queue.
+        let end = self.link.remove_queue(a.queue_id);
+        let result = self.ask(VINCI_IOCTL_QUEUE_DESTROY, payload);
+        match (end, &result) {
+            (Some(queue), Ok(())) => queue.destroyed(),
+            (Some(queue), Err(_)) => self.link.keep_queue(a.queue_id, queue),
+            (None, _) => {}
         }
-        Ok(())
+        result
     }
 
     fn kick(&self, payload: &[u8]) -> Result<(), Errno> {

@@ -27,7 +27,7 @@ pub(crate) struct Session {
     sleepers: Arc<Sleepers>,
     socket: Arc<OwnedFd>,
     file: u32,
-    queues: Vec<u32>,
+    queues: Vec<(u32, Dma)>,
     /// Buffer objects that the process has mapped, and how often.
     holds: HashMap<u32, u32>,
     pid: u32,
@@ -184,8 +184,11 @@ impl Session {
             VINCI_IOCTL_QUEUE_DESTROY => {
                 self.machine.queue_destroy(self.file, payload)?;
                 let a = drm_vinci_queue_id::from_bytes(payload).ok_or(Errno::Inval)?;
-                self.sleepers.remove_queue(a.queue_id);
-                self.queues.retain(|&id| id != a.queue_id);
+                // The number may be another's by now: who sleeps is known by the fence, too.
+                let sleepers = &self.sleepers;
+                self.queues
+                    .extract_if(.., |(id, _)| *id == a.queue_id)
+                    .for_each(|(id, f)| sleepers.remove_queue(id, &f));
                 return Ok(Answer::default());
             }
             VINCI_IOCTL_RESET | VINCI_IOCTL_INJECT if !self.privileged => return Err(Errno::Perm),
@@ -224,8 +227,8 @@ impl Session {
             Mapped::Dma(fence, _) => fence.clone(),
             _ => return Err(Errno::Proto),
         };
-        self.sleepers.add_queue(a.queue_id, fence);
-        self.queues.push(a.queue_id);
+        self.sleepers.add_queue(a.queue_id, fence.clone());
+        self.queues.push((a.queue_id, fence));
         Ok(())
     }
 
@@ -266,7 +269,7 @@ impl Drop for Session {
         }
         driver.close(self.file);
         drop(driver);
-        self.queues.drain(..).for_each(|queue| self.sleepers.remove_queue(queue));
+        self.queues.drain(..).for_each(|(queue, fence)| self.sleepers.remove_queue(queue, &fence));
         self.sleepers.remove_file(self.file);
     }
 }

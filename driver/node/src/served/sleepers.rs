@@ -27,9 +27,10 @@ impl Sleepers {
         of_vector.push((queue, fence));
     }
 
-    pub(crate) fn remove_queue(&self, queue: u32) {
+    /// Forgets the queue of that number whose fence is `fence`, not the next one of that number.
+    pub(crate) fn remove_queue(&self, queue: u32, fence: &Dma) {
         if let Some(of_vector) = self.queues.write().get_mut(&queue_vector(queue, VECTORS)) {
-            of_vector.retain(|(id, _)| *id != queue);
+            of_vector.retain(|(id, of)| *id != queue || of.bus() != fence.bus());
         }
     }
 
