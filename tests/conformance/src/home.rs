@@ -5,7 +5,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use std::{env, fs, process, thread};
 
-use crate::Workspace;
+use crate::{Line, Workspace, report};
 
 /// How long a server may take until it listens.
 const START: Duration = Duration::from_secs(30);
@@ -79,4 +79,14 @@ pub fn homes(workspace: &Workspace) -> [Home; 2] {
 pub fn served(workspace: &Workspace, chip: Option<&Path>) -> Home {
     let service = Service::start(workspace, chip);
     Home { name: "served", device: format!("unix:{}", service.socket.display()), service: Some(service) }
+}
+
+/// Prints the table of what ran in `homes`; if something failed, ends this process with 1, and their server before it,
+/// which `exit` alone would leave behind.
+pub fn conclude(title: &str, homes: [Home; 2], lines: &[Line]) {
+    let passed = report(title, &homes.each_ref().map(|home| home.name), lines);
+    drop(homes);
+    if !passed {
+        process::exit(1);
+    }
 }

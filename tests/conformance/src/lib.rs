@@ -4,7 +4,7 @@
 mod home;
 mod table;
 
-pub use home::{Home, homes, served};
+pub use home::{Home, conclude, homes, served};
 pub use table::{Cell, Line, Verdict, report};
 
 use std::ffi::OsStr;

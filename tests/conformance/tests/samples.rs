@@ -2,11 +2,11 @@
 //! github.com/hicann/runtime). Those that bring no kernel of their own are here; nothing of them is in this repository.
 
 use std::path::{Path, PathBuf};
-use std::process::{self, Command};
+use std::process::Command;
 use std::time::Duration;
 use std::{env, fs, thread};
 
-use conformance::{Cell, Home, Line, Verdict, Workspace, compile, homes, report, run};
+use conformance::{Cell, Home, Line, Verdict, Workspace, compile, conclude, homes, report, run};
 
 /// A sample: its folder, its sources, and the libraries of Vinci that its CMakeLists.txt links.
 struct Sample {
@@ -101,12 +101,7 @@ fn main() {
     let homes = homes(&workspace);
     let mut lines: Vec<_> = SAMPLES.iter().map(|sample| attempt(&workspace, &homes, &root, sample)).collect();
     lines.extend(PAIRS.iter().map(|pair| attempt_pair(&workspace, &homes, &root, pair)));
-    let passed = report("samples of CANN", &homes.each_ref().map(|home| home.name), &lines);
-    // Their server ends with them, and `exit` would not end it.
-    drop(homes);
-    if !passed {
-        process::exit(1);
-    }
+    conclude("samples of CANN", homes, &lines);
 }
 
 fn cell(verdict: Verdict, detail: impl Into<String>, time: Duration) -> Cell {
