@@ -29,6 +29,7 @@ pub(crate) struct Range {
 pub(crate) struct Usage {
     pub(crate) hbm: [u64; 8],
     pub(crate) host: u64,
+    pub(crate) busy_ns: [u64; 3],
     pub(crate) queues: u32,
     pub(crate) dies: u32,
 }

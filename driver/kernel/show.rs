@@ -30,6 +30,7 @@ unsafe extern "C" fn vinci_rs_usage(dev: *const c_void, file: u32, to: *mut Usag
     code(npu.with(|driver| {
         let usage = driver.usage(file)?;
         (to.hbm, to.host, to.queues) = (usage.hbm, usage.host, usage.queues);
+        to.busy_ns = usage.busy_ns;
         Ok(())
     }))
 }

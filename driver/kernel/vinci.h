@@ -57,6 +57,7 @@ struct vinci_segment {
 struct vinci_usage {
 	u64 hbm[8];
 	u64 host;
+	u64 busy_ns[3];
 	u32 queues;
 	u32 dies;
 };

@@ -200,9 +200,10 @@ static const struct file_operations vinci_fops = {
 
 static void vinci_show_fdinfo(struct drm_printer *p, struct drm_file *file)
 {
+	static const char * const engines[] = { "aic", "aiv", "sdma" };
 	struct vinci_usage usage = {};
 	char region[8];
-	u32 die;
+	u32 die, i;
 
 	if (vinci_rs_usage(to_vinci(file->minor->dev)->npu, file_id(file), &usage))
 		return;
@@ -213,6 +214,10 @@ static void vinci_show_fdinfo(struct drm_printer *p, struct drm_file *file)
 	}
 	drm_fdinfo_print_size(p, "drm", "total", "system", usage.host);
 	drm_fdinfo_print_size(p, "drm", "resident", "system", usage.host);
+	for (i = 0; i < ARRAY_SIZE(engines); i++) {
+		drm_printf(p, "drm-engine-%s:\t%llu ns\n", engines[i], usage.busy_ns[i]);
+		drm_printf(p, "drm-engine-capacity-%s:\t%u\n", engines[i], usage.dies);
+	}
 	drm_printf(p, "vinci-queues:\t%u\n", usage.queues);
 }
 

@@ -14,6 +14,34 @@ static long long value_of(const char *text, const char *key)
 	return value * (!strcmp(unit, "KiB") ? 1024 : !strcmp(unit, "MiB") ? 1 << 20 : 1);
 }
 
+static long long engine_ns(const char *path, const char *engine)
+{
+	char text[4096], key[64];
+
+	CHECK(read_file(path, text, sizeof(text)) > 0);
+	snprintf(key, sizeof(key), "drm-engine-capacity-%s", engine);
+	CHECK(value_of(text, key) == 2);
+	snprintf(key, sizeof(key), "drm-engine-%s", engine);
+	return value_of(text, key);
+}
+
+/* Time of engines in drm-usage-stats form. It does not go back when a queue goes. */
+static void engines(struct session *s, const char *path)
+{
+	struct queue q = queue_create(s->fd, s->vm, 1);
+	long long copied, computed;
+
+	CHECK(engine_ns(path, "aic") == 0 && engine_ns(path, "aiv") == 0 && engine_ns(path, "sdma") == 0);
+	session_works(s, 0x5a);
+	copied = engine_ns(path, "sdma");
+	CHECK(copied > 0 && engine_ns(path, "aiv") == 0);
+	OK(wait_for(&q, submit(&q, nop(s->fd)), 30 * SECOND));
+	computed = engine_ns(path, "aiv");
+	CHECK(computed > 0 && engine_ns(path, "sdma") == copied);
+	OK(queue_destroy(&q));
+	CHECK(engine_ns(path, "aiv") == computed && engine_ns(path, "sdma") == copied);
+}
+
 static void fdinfo(struct session *s)
 {
 	char path[64], text[4096];
@@ -26,6 +54,7 @@ static void fdinfo(struct session *s)
 	CHECK(value_of(text, "drm-resident-hbm0") == SESSION_BYTES);
 	CHECK(value_of(text, "drm-total-system") == SESSION_BYTES);
 	CHECK(value_of(text, "vinci-queues") == 1);
+	engines(s, path);
 	OK(bo_close(s->fd, bo_create(s->fd, 5 << 20, DRM_VINCI_PLACE_HBM).handle));
 	CHECK(read_file(path, text, sizeof(text)) > 0 && value_of(text, "drm-total-hbm0") == SESSION_BYTES);
 }

@@ -213,6 +213,7 @@ impl<P: Platform> Driver<P> {
             buffers: Slab::default(),
             vms: Slab::default(),
             queues: 0,
+            past_ns: [0; 3],
             hbm: [0; 8],
             host: 0,
             events: VecDeque::new(),

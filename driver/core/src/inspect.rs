@@ -26,6 +26,8 @@ pub struct Usage {
     pub spaces: u32,
     /// Queues.
     pub queues: u32,
+    /// Model time that cube cores, vector cores and copy engines of all dies have worked for it, ns.
+    pub busy_ns: [u64; 3],
 }
 
 /// A queue at one moment.
@@ -59,7 +61,9 @@ impl<P: Platform> Driver<P> {
         let f = self.file(file)?;
         let spaces = f.vms.iter().count() as u32;
         let (hbm, host, queues) = (f.hbm, f.host, f.queues);
-        Ok(Usage { file, pid: f.pid, name: f.name, hbm, host, spaces, queues })
+        let mut busy_ns = f.past_ns;
+        self.queues.iter().flatten().filter(|q| q.file == file).for_each(|q| q.add_busy(&mut busy_ns));
+        Ok(Usage { file, pid: f.pid, name: f.name, hbm, host, spaces, queues, busy_ns })
     }
 
     /// Files that are open.

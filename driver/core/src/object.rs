@@ -160,6 +160,8 @@ pub struct File {
     pub vms: Slab<Vm>,
     /// Numbers of its queues are in the device's table.
     pub queues: u32,
+    /// Model time that engines worked for queues that are destroyed, ns, as in [`drm_vinci_queue_fence`].
+    pub past_ns: [u64; 3],
     /// HBM bytes it holds.
     pub hbm: [u64; 8],
     /// Bytes of host memory it holds or pins.

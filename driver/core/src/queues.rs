@@ -31,6 +31,15 @@ impl<P: Platform> Queue<P> {
         unsafe { AtomicU64::from_ptr((&raw const self.words().wait_for).cast_mut()) }
     }
 
+    /// Adds the time that engines worked for it, ns.
+    pub(crate) fn add_busy(&self, sum: &mut [u64; 3]) {
+        for (engine, sum) in sum.iter_mut().enumerate() {
+            // SAFETY: as for `completed`.
+            let busy = unsafe { AtomicU64::from_ptr((&raw const self.words().busy_ns[engine]).cast_mut()) };
+            *sum = sum.saturating_add(busy.load(Ordering::Relaxed));
+        }
+    }
+
     /// A `drm_vinci_queue_state`.
     pub(crate) fn state(&self) -> &AtomicU32 {
         // SAFETY: as for `completed`.
@@ -123,11 +132,12 @@ impl<P: Platform> Driver<P> {
         }
         // Its last events must not find the next queue of this number.
         self.drain_events();
-        self.queues[id as usize] = None;
+        let ended = self.queues[id as usize].take();
         self.platform.queue_freed(id, queue_offsets(id).1);
         self.vm_mut(file, vm)?.queues -= 1;
         let f = self.file_mut(file)?;
         f.queues -= 1;
+        ended.iter().for_each(|q| q.add_busy(&mut f.past_ns));
         // What the queue still wanted from the host concerns nobody now.
         f.events.retain(|e| e.queue_id != id || e.type_ != DRM_VINCI_EVENT_HOST_CALL);
         self.platform.wake_queue(id);

@@ -66,6 +66,27 @@ fn events_of_a_destroyed_queue_do_not_reach_the_next_one() {
 }
 
 #[test]
+fn time_of_engines_outlives_queues_and_is_nobody_elses() {
+    let rig = Rig::new();
+    let mut d = rig.driver().unwrap();
+    let (a, b) = (d.open(1, b"a").unwrap(), d.open(2, b"b").unwrap());
+    let (vm_a, vm_b) = (vm_create(&mut d, a).unwrap(), vm_create(&mut d, b).unwrap());
+    let queues = [(a, vm_a, 0), (a, vm_a, 1), (b, vm_b, 0)];
+    let [first, second, other] = queues.map(|(file, vm, die)| queue_create(&mut d, file, vm, die).unwrap());
+    for (n, q) in [first, second, other].into_iter().enumerate() {
+        let bus = rig.state().queues[&q].fence;
+        let fence = rig.cpu(bus).cast::<drm_vinci_queue_fence>();
+        // SAFETY: the page is the queue's, which lives.
+        unsafe { (*fence.as_ptr()).busy_ns = [1 << n, 10 << n, 100 << n] };
+    }
+    assert_eq!(d.usage(a).unwrap().busy_ns, [3, 30, 300]);
+    queue_destroy(&mut d, a, first).unwrap();
+    assert_eq!(d.usage(a).unwrap().busy_ns, [3, 30, 300]);
+    assert_eq!(queue_create(&mut d, b, vm_b, 0).unwrap(), first, "the number is used again");
+    assert_eq!(d.usage(b).unwrap().busy_ns, [4, 40, 400]);
+}
+
+#[test]
 fn a_reset_queue_forgets_its_fault_even_if_nobody_read_it() {
     let rig = Rig::new();
     let mut d = rig.driver().unwrap();

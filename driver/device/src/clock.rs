@@ -24,6 +24,18 @@ pub enum Engine {
     None,
 }
 
+impl Engine {
+    /// Whether it is, or occupies, the cube cores, the vector cores and the copy engines: the order of
+    /// `drm_vinci_queue_fence::busy_ns`.
+    pub const fn occupies(self) -> [bool; 3] {
+        [
+            matches!(self, Self::Aic | Self::Mix),
+            matches!(self, Self::Aiv | Self::Mix),
+            matches!(self, Self::Sdma),
+        ]
+    }
+}
+
 impl From<CoreType> for Engine {
     fn from(core: CoreType) -> Self {
         match core {

@@ -12,6 +12,7 @@ use vinci_hw::admin::QueueSetup;
 use vinci_hw::sqe::Sqe;
 use vinci_hw::uapi::*;
 
+use crate::clock::Engine;
 use crate::code::Running;
 use crate::mmu::AddressSpace;
 use vinci_hw::doorbell;
@@ -152,6 +153,17 @@ impl Queue {
     fn shared_model_ns(&self) -> &AtomicU64 {
         // SAFETY: as for `doorbell_tail`.
         unsafe { AtomicU64::from_ptr(&raw mut (*self.fence.as_ptr()).model_ns) }
+    }
+
+    /// Adds to the time that an engine worked for the queue. Under the lock of [`Queue::run`].
+    pub fn charge(&self, engine: Engine, ns: u64) {
+        for (engine, occupied) in engine.occupies().into_iter().enumerate() {
+            if occupied {
+                // SAFETY: as for `doorbell_tail`.
+                let busy = unsafe { AtomicU64::from_ptr(&raw mut (*self.fence.as_ptr()).busy_ns[engine]) };
+                busy.store(busy.load(Ordering::Relaxed).wrapping_add(ns), Ordering::Relaxed);
+            }
+        }
     }
 
     /// Tells the process what became of the queue.

@@ -270,6 +270,7 @@ fn recheck(dev: &Inner, q: &Queue, run: &Run, limit: Option<Instant>) -> Result<
 /// Completes the queue's next entry.
 fn complete(dev: &Inner, die: &Die, q: &Queue, run: &mut Run, engine: Engine, ns: u64) {
     run.model_ns = die.timeline.charge(engine, run.model_ns, ns);
+    q.charge(engine, ns);
     if let Some(timing) = run.timing.take() {
         dev.stamp(q, timing, run.model_ns - ns, run.model_ns);
     }

@@ -273,6 +273,27 @@ fn copies_between_dies_cost_what_the_link_takes() {
 }
 
 #[test]
+fn queues_are_charged_for_the_engines_that_work_for_them() {
+    let mut rig = Rig::new("910c");
+    rig.vm(1);
+    rig.map_hbm(1, 0, VA, 0, 4 * MIB).unwrap();
+    let (mut q, mut idle) = (rig.queue(1, 1, 0), rig.queue(2, 1, 0));
+    q.submit(sqe::fill(VA, MIB, 1));
+    q.submit(sqe::copy(VA + 2 * MIB, VA, MIB));
+    assert_eq!(q.wait(), 0);
+    let [aic, aiv, sdma] = q.busy_ns();
+    assert_eq!((aic, aiv, sdma), (0, 0, q.model_ns()), "one engine, nobody else");
+    let (nop, _) = vinci_kernels::lookup("nop").unwrap();
+    q.submit(sqe::kernel(nop, 1, 0, 0, 0));
+    assert_eq!(q.wait(), 0);
+    assert_eq!(q.busy_ns()[2], sdma);
+    assert_eq!(q.busy_ns()[1], q.model_ns() - sdma);
+    idle.submit(sqe::event_wait(VA, 0, 0));
+    assert_eq!(idle.wait(), 0);
+    assert_eq!(idle.busy_ns(), [0; 3], "the scheduler is no engine");
+}
+
+#[test]
 fn a_crash_of_the_firmware_costs_one_queue() {
     let mut rig = Rig::new("910c");
     rig.vm(1);

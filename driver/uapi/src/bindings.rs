@@ -479,7 +479,9 @@ pub struct drm_vinci_queue_fence {
     pub model_ns: __u64,
     #[doc = " @wait_for: lowest fence value that somebody sleeps for, or ~0; not for the user"]
     pub wait_for: __u64,
-    pub pad1: [__u64; 4usize],
+    #[doc = " @busy_ns: model time that cube cores, vector cores and copy engines worked for the queue"]
+    pub busy_ns: [__u64; 3usize],
+    pub pad1: __u64,
 }
 #[doc = " struct drm_vinci_queue_create - make a queue of one die\n\n The driver makes the ring, the doorbell page and the fence page, to be mapped\n with mmap(2) at the returned offsets."]
 #[repr(C)]

@@ -182,6 +182,12 @@ impl UserQueue {
         unsafe { AtomicU64::from_ptr((self.fence + 16) as *mut u64) }.load(Ordering::Acquire)
     }
 
+    /// Time that cube cores, vector cores and copy engines worked for it.
+    pub fn busy_ns(&self) -> [u64; 3] {
+        // SAFETY: as above; the device stores before it completes.
+        unsafe { (*(self.fence as *const drm_vinci_queue_fence)).busy_ns }
+    }
+
     pub fn state(&self) -> u32 {
         // SAFETY: as above.
         unsafe { AtomicU32::from_ptr((self.fence + 8) as *mut u32) }.load(Ordering::Acquire)

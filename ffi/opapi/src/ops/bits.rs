@@ -38,7 +38,7 @@ operators! {
         aclnnBitwiseNot(self_: Tensor, out: Out) => not; }
     "left_shift" { /// out = self shifted left by shiftBits.
         aclnnLeftShift(self_: Tensor, shiftBits: Tensor, out: Out) => |p, a, b, o| binary(p, "shift_left", &a, &b, &o); }
-    "left_shifts" { /// out = self shifted left by a scalar.
+    "left_shift" { /// out = self shifted left by a scalar.
         aclnnLeftShifts(self_: Tensor, shiftBits: Scalar, out: Out) => |p, a, b, o| scalar(p, "shift_left_s", &a, b, &o); }
     "right_shift" { /// out = input shifted right by shiftBits, with its sign.
         aclnnRightShift(input: Tensor, shiftBits: Tensor, out: Out) => |p, a, b, o| binary(p, "shift_right", &a, &b, &o); }

@@ -22,7 +22,7 @@ operators! {
         aclnnReflectionPad3dBackward(gradOutput: Tensor, self_: Tensor, padding: Ints, gradInput: Out) => |p, g, x, d, o| pad_backward(p, g, x, d, 3, true, o); }
     "replication_pad1d_backward" { /// gradInput = gradient of aclnnReplicationPad1d.
         aclnnReplicationPad1dBackward(gradOutput: Tensor, self_: Tensor, padding: Ints, gradInput: Out) => |p, g, x, d, o| pad_backward(p, g, x, d, 1, false, o); }
-    "replication_pad2d_backward" { /// gradInput = gradient of aclnnReplicationPad2d.
+    "pad2d_backward" { /// gradInput = gradient of aclnnReplicationPad2d.
         aclnnReplicationPad2dBackward(gradOutput: Tensor, self_: Tensor, padding: Ints, gradInput: Out) => |p, g, x, d, o| pad_backward(p, g, x, d, 2, false, o); }
     "replication_pad3d_backward" { /// gradInput = gradient of aclnnReplicationPad3d.
         aclnnReplicationPad3dBackward(gradOutput: Tensor, self_: Tensor, padding: Ints, gradInput: Out) => |p, g, x, d, o| pad_backward(p, g, x, d, 3, false, o); }

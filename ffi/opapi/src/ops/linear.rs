@@ -25,7 +25,7 @@ operators! {
             |p, c: View, a, b, beta, alpha, t| addmm(p, c.clone(), a, b, beta, alpha, c, t); }
     "baddbmm" { /// out = beta * self + alpha * batch1 @ batch2.
         aclnnBaddbmm(self_: Tensor, batch1: Tensor, batch2: Tensor, beta: Scalar, alpha: Scalar, out: Out, cubeMathType: Int8) => baddbmm; }
-    "mm" { /// As aclnnMm, of a mat2 in FRACTAL_NZ; this device keeps that format as it keeps ND.
+    "matmul" { /// As aclnnMm, of a mat2 in FRACTAL_NZ; this device keeps that format as it keeps ND.
         aclnnMatmulWeightNz(self_: Tensor, mat2: Tensor, out: Out, cubeMathType: Int8) => matmul; }
     "mv" { /// out = self @ vec of a matrix and a vector.
         aclnnMv(self_: Tensor, vec: Tensor, out: Out, cubeMathType: Int8) => mv; }

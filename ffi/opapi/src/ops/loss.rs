@@ -15,7 +15,7 @@ operators! {
         aclnnLogSoftmax(self_: Tensor, dim: Int, out: Out) => |p, a, d, o| softmax(p, "log_softmax", &a, d, &o); }
     "softmax_backward" { /// out = gradient of softmax, from its output.
         aclnnSoftmaxBackward(gradOutput: Tensor, output: Tensor, dim: Int, out: Out) => |p, g, y, d, o| softmax_backward(p, "softmax_backward", &g, &y, d, &o); }
-    "log_softmax_backward" { /// out = gradient of log-softmax, from its output.
+    "logsoftmax_backward" { /// out = gradient of log-softmax, from its output.
         aclnnLogSoftmaxBackward(gradOutput: Tensor, output: Tensor, dim: Int, out: Out) => |p, g, y, d, o| softmax_backward(p, "log_softmax_backward", &g, &y, d, &o); }
     "nll_loss" { /// Negative log likelihood of target; reduction 0 none, 1 mean, 2 sum.
         aclnnNLLLoss(self_: Tensor, target: Tensor, weight: Tensor, reduction: Int, ignoreIndex: Int, out: Out, totalWeightOut: Out) => nll_loss; }

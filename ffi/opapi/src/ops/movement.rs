@@ -19,7 +19,7 @@ operators! {
         aclnnInplaceFillScalar(selfRef: Ref, value: Scalar) => fill; }
     "zero" { /// self = 0.
         aclnnInplaceZero(selfRef: Ref) => |p, o| fill(p, o, constant(0)); }
-    "one" { /// self = 1.
+    "ones" { /// self = 1.
         aclnnInplaceOne(selfRef: Ref) => |p, o| fill(p, o, constant(1)); }
     "permute" { /// out = self with its dimensions in another order.
         aclnnPermute(self_: Tensor, dims: Ints, out: Out) => |p, a, d: Arc<[i64]>, o| permute(p, &a, &d, &o); }

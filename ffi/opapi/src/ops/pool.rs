@@ -18,9 +18,9 @@ operators! {
     "max_pool2d_with_indices_backward" { /// gradInput = gradOutput at the places of the maxima.
         aclnnMaxPool2dWithIndicesBackward(gradOutput: Tensor, self_: Tensor, indices: Tensor, kernelSize: Ints, stride: Ints, padding: Ints, dilation: Ints, ceilMode: Bool, gradInput: Out) =>
             |p, g, x: View, i, _, _, _, _, _, o| max_backward(p, g, x, i, 2, o); }
-    "max_pool2d_with_mask" { /// As aclnnMaxPool2dWithIndices; indices is a mask that only aclnnMaxPool2dWithMaskBackward reads.
+    "max_pool2d_with_indices" { /// As aclnnMaxPool2dWithIndices; indices is a mask that only aclnnMaxPool2dWithMaskBackward reads.
         aclnnMaxPool2dWithMask(self_: Tensor, kernelSize: Ints, stride: Ints, padding: Ints, dilation: Ints, ceilMode: Bool, out: Out, indices: Out) => max_pool_mask; }
-    "max_pool2d_with_mask_backward" { /// gradInput = gradOutput at the places of the maxima.
+    "max_pool2d_with_indices_backward" { /// gradInput = gradOutput at the places of the maxima.
         aclnnMaxPool2dWithMaskBackward(gradOutput: Tensor, self_: Tensor, indices: Tensor, kernelSize: Ints, stride: Ints, padding: Ints, dilation: Ints, ceilMode: Bool, gradInput: Out) =>
             |p, g: View, x, m: View, _, _, _, _, _, o| {
                 let places = places_of(&m, &g)?;

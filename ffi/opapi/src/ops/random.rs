@@ -69,7 +69,8 @@ operators! {
     "dropout_gen_mask_v2" { /// out = bits, 0 with probability prob, one for each element of shape.
         aclnnDropoutGenMaskV2(shape: Ints, prob: Double, seed: Int, offset: Int, probDataType: Type, out: Out) =>
             |p, d: Arc<[i64]>, q, s: i64, n: i64, _, o| mask(p, &d, q, Source::given(s, n), &o);
-        /// As aclnnDropoutGenMaskV2; seed and offset lie in memory.
+    }
+    "dropout_gen_mask" { /// As aclnnDropoutGenMaskV2; seed and offset lie in memory.
         aclnnDropoutGenMaskV2Tensor(shape: Ints, prob: Double, seedTensor: Tensor, offsetTensor: Tensor, offset: Int, probDataType: Type, out: Out) =>
             |p, d: Arc<[i64]>, q, s: View, n: View, k: i64, _, o| mask(p, &d, q, Source::Tensors(s, n, k as u64), &o); }
     "dropout_do_mask" { /// out = self / (1 - prob) where the bit of mask is set, else 0.

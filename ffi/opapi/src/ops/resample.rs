@@ -11,13 +11,13 @@ use crate::program::Program;
 use crate::view::View;
 
 operators! {
-    "upsample_linear1d" { /// out = self [N, C, L] resized, on lines between elements.
+    "upsample_linear_1d" { /// out = self [N, C, L] resized, on lines between elements.
         aclnnUpsampleLinear1d(self_: Tensor, outputSize: Ints, alignCorners: Bool, scales: Double, out: Out) => |p, x, _, c, a, o| forward(p, x, LINEAR, c, &[a], o); }
-    "upsample_bilinear2d" { /// out = self [N, C, H, W] resized, on lines between elements.
+    "upsample_bilinear_2d" { /// out = self [N, C, H, W] resized, on lines between elements.
         aclnnUpsampleBilinear2d(self_: Tensor, outputSize: Ints, alignCorners: Bool, scalesH: Double, scalesW: Double, out: Out) => |p, x, _, c, a, b, o| forward(p, x, LINEAR, c, &[a, b], o); }
-    "upsample_trilinear3d" { /// out = self [N, C, D, H, W] resized, on lines between elements.
+    "upsample_trilinear_3d" { /// out = self [N, C, D, H, W] resized, on lines between elements.
         aclnnUpsampleTrilinear3d(self_: Tensor, outputSize: Ints, alignCorners: Bool, scalesD: Double, scalesH: Double, scalesW: Double, out: Out) => |p, x, _, k, a, b, c, o| forward(p, x, LINEAR, k, &[a, b, c], o); }
-    "upsample_bicubic2d" { /// out = self [N, C, H, W] resized, on cubic curves between elements.
+    "upsample_bicubic_2d" { /// out = self [N, C, H, W] resized, on cubic curves between elements.
         aclnnUpsampleBicubic2d(self_: Tensor, outputSize: Ints, alignCorners: Bool, scalesH: Double, scalesW: Double, out: Out) => |p, x, _, c, a, b, o| forward(p, x, CUBIC, c, &[a, b], o); }
     "upsample_nearest_3d" { /// out = self [N, C, D, H, W] resized, each element from the nearest before it.
         aclnnUpsampleNearest3d(self_: Tensor, outputSize: Ints, scalesD: Double, scalesH: Double, scalesW: Double, out: Out) => |p, x, _, a, b, c, o| forward(p, x, NEAREST, false, &[a, b, c], o); }
@@ -39,15 +39,15 @@ operators! {
         aclnnUpsampleNearestExact2dBackward(gradOutput: Tensor, outputSize: Ints, inputSize: Ints, scalesH: Double, scalesW: Double, out: Out) => |p, g, _, i, a, b, o| resample(p, g, i, EXACT, false, &[a, b], o); }
     "upsample_nearest_exact3d_backward" { /// gradInput = gradient of aclnnUpsampleNearestExact3d.
         aclnnUpsampleNearestExact3dBackward(gradOut: Tensor, outputSize: Ints, inputSize: Ints, scalesD: Double, scalesH: Double, scalesW: Double, gradInput: Out) => |p, g, _, i, a, b, c, o| resample(p, g, i, EXACT, false, &[a, b, c], o); }
-    "upsample_linear1d_backward" { /// out = gradient of aclnnUpsampleLinear1d.
+    "upsample_linear_1d_backward" { /// out = gradient of aclnnUpsampleLinear1d.
         aclnnUpsampleLinear1dBackward(gradOut: Tensor, outputSize: Ints, inputSize: Ints, alignCorners: Bool, scales: Double, out: Out) => |p, g, _, i, c, a, o| resample(p, g, i, LINEAR, c, &[a], o); }
-    "upsample_bilinear2d_backward" { /// out = gradient of aclnnUpsampleBilinear2d.
+    "upsample_bilinear_2d_backward" { /// out = gradient of aclnnUpsampleBilinear2d.
         aclnnUpsampleBilinear2dBackward(gradOut: Tensor, outputSize: Ints, inputSize: Ints, alignCorners: Bool, scalesH: Double, scalesW: Double, out: Out) => |p, g, _, i, c, a, b, o| resample(p, g, i, LINEAR, c, &[a, b], o); }
-    "upsample_bilinear2d_backward_v2" { /// out = gradient of aclnnUpsampleBilinear2d.
+    "upsample_bilinear_2d_backward_v2" { /// out = gradient of aclnnUpsampleBilinear2d.
         aclnnUpsampleBilinear2dBackwardV2(gradOut: Tensor, outputSize: Ints, inputSize: Ints, alignCorners: Bool, scalesH: Double, scalesW: Double, out: Out) => |p, g, _, i, c, a, b, o| resample(p, g, i, LINEAR, c, &[a, b], o); }
-    "upsample_trilinear3d_backward" { /// gradInput = gradient of aclnnUpsampleTrilinear3d.
+    "upsample_trilinear_3d_backward" { /// gradInput = gradient of aclnnUpsampleTrilinear3d.
         aclnnUpsampleTrilinear3dBackward(gradOut: Tensor, outputSize: Ints, inputSize: Ints, alignCorners: Bool, scalesD: Double, scalesH: Double, scalesW: Double, gradInput: Out) => |p, g, _, i, k, a, b, c, o| resample(p, g, i, LINEAR, k, &[a, b, c], o); }
-    "upsample_bicubic2d_backward" { /// gradInput = gradient of aclnnUpsampleBicubic2d.
+    "upsample_bicubic_2d_backward" { /// gradInput = gradient of aclnnUpsampleBicubic2d.
         aclnnUpsampleBicubic2dBackward(gradOut: Tensor, outputSize: Ints, inputSize: Ints, alignCorners: Bool, scalesH: Double, scalesW: Double, gradInput: Out) => |p, g, _, i, c, a, b, o| resample(p, g, i, CUBIC, c, &[a, b], o); }
 }
 

@@ -36,7 +36,7 @@ operators! {
         aclnnHistc(self_: Tensor, bins: Int, min: Scalar, max: Scalar, out: Out) => histc; }
     "searchsorted" { /// out = where each element of self belongs in its row of sortedSequence, behind (right) or before its equals.
         aclnnSearchSorted(sortedSequence: Tensor, self_: Tensor, outInt32: Bool, right: Bool, sorter: OptTensor, out: Out) => |p, s, x, _, r, k, o| search(p, s, x, r, k, o); }
-    "searchsorteds" { /// As aclnnSearchSorted, of a scalar.
+    "searchsorted" { /// As aclnnSearchSorted, of a scalar.
         aclnnSearchSorteds(sortedSequence: Tensor, self_: Scalar, outInt32: Bool, right: Bool, sorter: OptTensor, out: Out) => |p: &mut Program, s: View, x, _, r, k, o| {
             let x = scalar_view(p, x, s.dtype, &[])?;
             search(p, s, x, r, k, o)

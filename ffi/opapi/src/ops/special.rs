@@ -87,7 +87,7 @@ operators! {
         aclnnInplaceNanToNum(selfRef: Ref, nan: Float, posinf: Float, neginf: Float) => |p, a: View, n, x, y| nan_to_num(p, &a, [n, x, y], &a); }
     "isfinite" { /// out = whether self is neither infinite nor NaN.
         aclnnIsFinite(self_: Tensor, out: Out) => |p, a, o| test(p, "is_finite", &a, &o); }
-    "isinf" { /// out = whether self is infinite.
+    "is_inf" { /// out = whether self is infinite.
         aclnnIsInf(self_: Tensor, out: Out) => |p, a, o| test(p, "is_inf", &a, &o); }
     "isneginf" { /// out = whether self is minus infinity.
         aclnnIsNegInf(self_: Tensor, out: Out) => |p, a, o| test(p, "is_neg_inf", &a, &o); }
@@ -97,16 +97,16 @@ operators! {
         aclnnSignbit(self_: Tensor, out: Out) => |p, a, o| test(p, "sign_bit", &a, &o); }
     "isclose" { /// out = whether self and other are the same within atol + rtol * |other|.
         aclnnIsClose(self_: Tensor, other: Tensor, rtol: Double, atol: Double, equal_nan: Bool, out: Out) => |p, a, b, r: f64, t: f64, n, o| pointwise(p, "is_close", &[&a, &b], &[r, t, f64::from(u8::from(n))], &o); }
-    "xlogy_tensor" { /// out = self * log(other); 0 where self is 0.
+    "x_log_y_tensor" { /// out = self * log(other); 0 where self is 0.
         aclnnXLogYTensor(self_: Tensor, other: Tensor, out: Out) => |p, a, b, o| floats(p, "xlogy", &[&a, &b], &[], &o);
         /// self = self * log(other); 0 where self is 0.
         aclnnInplaceXLogYTensor(selfRef: Ref, other: Tensor) => |p, a: View, b| floats(p, "xlogy", &[&a, &b], &[], &a); }
-    "xlogy_scalar_self" { /// out = self * log(other) of a scalar self.
+    "x_log_y_scalar_self" { /// out = self * log(other) of a scalar self.
         aclnnXLogYScalarSelf(self_: Scalar, other: Tensor, out: Out) => |p: &mut Program, a: Scalar, b: View, o| {
             let a = super::pointwise::constant(p, a.float, &b.dims)?;
             floats(p, "xlogy", &[&a, &b], &[], &o)
         }; }
-    "xlogy_scalar_other" { /// out = self * log(other) of a scalar other.
+    "x_log_y_scalar_other" { /// out = self * log(other) of a scalar other.
         aclnnXLogYScalarOther(self_: Tensor, other: Scalar, out: Out) => |p, a, b, o| xlogy_scalar(p, &a, b, &o);
         /// self = self * log(other) of a scalar other.
         aclnnInplaceXLogYScalarOther(selfRef: Ref, other: Scalar) => |p, a: View, b| xlogy_scalar(p, &a, b, &a); }

@@ -50,7 +50,7 @@ operators! {
         aclnnMedian(self_: Tensor, out: Out) => |p, a, o| median(p, a, 0, o);
         /// Median along dim and where it is.
         aclnnMedianDim(self_: Tensor, dim: Int, keepDim: Bool, valuesOut: Out, indicesOut: Out) => |p, a, d, k, o, i| along(p, "kth_along", a, d, k, 0, o, i); }
-    "nan_median" { /// out = median of all elements that are not NaN.
+    "median" { /// out = median of all elements that are not NaN.
         aclnnNanMedian(self_: Tensor, out: Out) => |p, a, o| median(p, a, -1, o);
         /// Median along dim of what is not NaN, and where it is.
         aclnnNanMedianDim(self_: Tensor, dim: Int, keepDim: Bool, valuesOut: Out, indicesOut: Out) => |p, a, d, k, o, i| along(p, "kth_along", a, d, k, -1, o, i); }
@@ -59,13 +59,13 @@ operators! {
             let d = d.unwrap_or_default();
             reduce(p, "reduce_min", &a, &d, k, None, &low)?;
             reduce(p, "reduce_max", &a, &d, k, None, &high)
-        };
-        /// Minimum and maximum of all elements.
+        }; }
+    "aminmax_all" { /// Minimum and maximum of all elements.
         aclnnAminmaxAll(self_: Tensor, minOut: Out, maxOut: Out) => |p: &mut Program, a, low, high| {
             reduce(p, "reduce_min", &a, &[], false, None, &low)?;
             reduce(p, "reduce_max", &a, &[], false, None, &high)
-        };
-        /// Minimum and maximum along dim.
+        }; }
+    "aminmax_dim" { /// Minimum and maximum along dim.
         aclnnAminmaxDim(self_: Tensor, dim: Int, keepDim: Bool, minOut: Out, maxOut: Out) => |p: &mut Program, a, d, k, low, high| {
             reduce(p, "reduce_min", &a, &[d], k, None, &low)?;
             reduce(p, "reduce_max", &a, &[d], k, None, &high)

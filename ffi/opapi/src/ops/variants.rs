@@ -55,7 +55,7 @@ operators! {
         aclnnInplaceErf(selfRef: Ref) => |p, a: View| el::float_unary(p, "erf", &a, &a); }
     "atan2" { /// self = angle of the point (other, self).
         aclnnInplaceAtan2(selfRef: Ref, other: Tensor) => |p, a: View, b| el::float_binary(p, "atan2", &a, &b, &a); }
-    "round_decimals" { /// out = self rounded to so many decimals.
+    "round" { /// out = self rounded to so many decimals.
         aclnnRoundDecimals(self_: Tensor, decimals: Int, out: Out) => |p, a, n, o| round_decimals(p, &a, n, &o);
         /// self = self rounded to so many decimals.
         aclnnInplaceRoundDecimals(selfRef: Ref, decimals: Int) => |p, a: View, n| round_decimals(p, &a, n, &a); }
@@ -101,13 +101,13 @@ operators! {
         aclnnAddRelu(self_: Tensor, other: Tensor, alpha: Scalar, out: Out) => |p, a, b, s, o| add_relu(p, &a, &b, s, &o);
         /// self = self + alpha * other where that is positive, else 0.
         aclnnInplaceAddRelu(selfRef: Ref, other: Tensor, alpha: Scalar) => |p, a: View, b, s| add_relu(p, &a, &b, s, &a); }
-    "clamp_tensor" { /// out = self limited by tensors.
+    "clamp" { /// out = self limited by tensors.
         aclnnClampTensor(self_: Tensor, clipValueMin: OptTensor, clipValueMax: OptTensor, out: Out) => clamp_tensor; }
-    "clamp_min_tensor" { /// self = the larger of self and clipValueMin.
+    "clamp" { /// self = the larger of self and clipValueMin.
         aclnnInplaceClampMinTensor(selfRef: Ref, clipValueMin: Tensor) => |p, a: View, b| el::in_place(p, "maximum", &a, &b, None); }
-    "clamp_max_tensor" { /// self = the smaller of self and max.
+    "clamp" { /// self = the smaller of self and max.
         aclnnInplaceClampMaxTensor(selfRef: Ref, max: Tensor) => |p, a: View, b| el::in_place(p, "minimum", &a, &b, None); }
-    "lerp" { /// out = self + weight * (end - self), a weight for each.
+    "lerp_tensor" { /// out = self + weight * (end - self), a weight for each.
         aclnnLerp(self_: Tensor, end: Tensor, weight: Tensor, out: Out) => |p, a, b, w, o| floats(p, "lerp", &[&a, &b, &w], &[], &o);
         /// self += weight * (end - self), a weight for each.
         aclnnInplaceLerp(selfRef: Ref, end: Tensor, weight: Tensor) => |p, a: View, b, w| floats(p, "lerp", &[&a, &b, &w], &[], &a); }
@@ -128,9 +128,9 @@ operators! {
         aclnnRange(start: Scalar, end: Scalar, step: Scalar, out: Out) => range; }
     "logit" { /// out = log(self / (1 - self)), self limited to eps..1 - eps unless eps is negative.
         aclnnLogit(self_: Tensor, eps: Double, out: Out) => |p, a, e: f64, o| floats(p, "logit", &[&a], &[e], &o); }
-    "isin" { /// out = whether each element is one of a scalar.
-        aclnnIsInTensorScalar(element: Tensor, testElement: Scalar, assumeUnique: Bool, invert: Bool, out: Out) => |p, a, b, _, i, o| el::compare_scalar(p, if i { "ne_s" } else { "eq_s" }, &a, b, &o);
-        /// out = whether a scalar is one of the elements.
+    "isin_tensor_scalar" { /// out = whether each element is one of a scalar.
+        aclnnIsInTensorScalar(element: Tensor, testElement: Scalar, assumeUnique: Bool, invert: Bool, out: Out) => |p, a, b, _, i, o| el::compare_scalar(p, if i { "ne_s" } else { "eq_s" }, &a, b, &o); }
+    "isin" { /// out = whether a scalar is one of the elements.
         aclnnIsInScalarTensor(element: Scalar, testElements: Tensor, assumeUnique: Bool, invert: Bool, out: Out) => is_in; }
 }
 

@@ -1,0 +1,160 @@
+//! The examples of CANN's operators, unmodified: VINCI_CANN_OPS names a folder with checkouts of github.com/hicann's
+//! ops-math, ops-nn, ops-transformer and ops-cv, or one of them. An example whose operators are there must build, run
+//! and complain of nothing. Nothing of them is in this repository.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::time::Duration;
+use std::{env, fs, io, process, thread};
+
+use conformance::{Line, Verdict, Workspace, compile, report, run_within};
+
+/// The longest of them works on a few MiB.
+const LIMIT: Duration = Duration::from_secs(60);
+
+fn main() {
+    let title = "examples of operators";
+    let Some(root) = env::var_os("VINCI_CANN_OPS").map(PathBuf::from) else {
+        let skipped = Line::once(title, Verdict::Skip, "skipped: set VINCI_CANN_OPS", Duration::ZERO);
+        report("operators of CANN", &[""], &[skipped]);
+        return;
+    };
+    // A word of the path, to try some of them.
+    let wanted = env::args().nth(1).filter(|word| !word.starts_with('-')).unwrap_or_default();
+    let mut examples = Vec::new();
+    find(&root, &mut examples).expect("VINCI_CANN_OPS names a folder that can be read");
+    examples.retain(|path| path.to_string_lossy().contains(&wanted));
+    examples.sort();
+    let workspace = Workspace::build();
+    let library = Library::read(&workspace.include);
+    let mut missing = BTreeMap::<String, usize>::new();
+    let mut tried = Vec::new();
+    for path in examples.iter() {
+        match library.lacks(path) {
+            lacks if lacks.is_empty() => tried.push(path.as_path()),
+            lacks => lacks.into_iter().for_each(|name| *missing.entry(name).or_default() += 1),
+        }
+    }
+    let mut lines = attempt_all(&workspace, &root, &tried);
+    let (all, left) = (examples.len(), examples.len() - tried.len());
+    let names: Vec<_> = missing.keys().map(String::as_str).collect();
+    let detail = format!("{left} of {all} want what is not here: {}", names.join(" "));
+    lines.push(Line::once("others", Verdict::Skip, detail, Duration::ZERO));
+    if !report("operators of CANN", &[""], &lines) {
+        process::exit(1);
+    }
+}
+
+/// Examples under `folder`.
+fn find(folder: &Path, to: &mut Vec<PathBuf>) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        let name = path.file_name().and_then(OsStr::to_str).unwrap_or_default();
+        if path.is_dir() {
+            find(&path, to)?;
+        } else if name.starts_with("test_aclnn_") && name.ends_with(".cpp") {
+            to.push(path);
+        }
+    }
+    Ok(())
+}
+
+/// What the headers declare.
+struct Library(BTreeSet<String>);
+
+impl Library {
+    fn read(include: &Path) -> Self {
+        let headers = fs::read_dir(include.join("aclnnop")).expect("the headers are there");
+        let mut names = BTreeSet::new();
+        for header in headers.flatten() {
+            names.extend(operators(&fs::read_to_string(header.path()).expect("a header can be read")));
+        }
+        Self(names)
+    }
+
+    /// Operators that an example wants and that are not here.
+    fn lacks(&self, example: &Path) -> BTreeSet<String> {
+        let text = fs::read(example).expect("an example can be read");
+        let wants = operators(&String::from_utf8_lossy(&text));
+        if wants.is_empty() {
+            // Those that call kernels of their own by other means.
+            return ["a kernel of its own".to_owned()].into();
+        }
+        wants.difference(&self.0).cloned().collect()
+    }
+}
+
+/// Names of the operators that are declared or called in a text of C++, without those in comments.
+fn operators(text: &str) -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    for line in text.lines() {
+        let line = line.split("//").next().unwrap_or_default();
+        for (at, _) in line.match_indices("GetWorkspaceSize") {
+            let after = line[at + "GetWorkspaceSize".len()..].trim_start();
+            let begin =
+                line[..at].rfind(|c: char| !c.is_ascii_alphanumeric() && c != '_').map_or(0, |i| i + 1);
+            if line[begin..at].starts_with("aclnn") && after.starts_with('(') {
+                names.insert(line[begin..at].to_owned());
+            }
+        }
+    }
+    names
+}
+
+/// Tries them side by side.
+fn attempt_all(workspace: &Workspace, root: &Path, examples: &[&Path]) -> Vec<Line> {
+    let queue = Mutex::new(examples.iter().enumerate());
+    let lines = Mutex::new(Vec::new());
+    let threads = thread::available_parallelism().map_or(1, usize::from);
+    thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                loop {
+                    let next = queue.lock().expect("no thread panics with the lock").next();
+                    let Some((n, example)) = next else { return };
+                    let line = attempt(workspace, root, n, example);
+                    let mut lines = lines.lock().expect("no thread panics with the lock");
+                    lines.push(line);
+                    if lines.len() % 50 == 0 {
+                        eprintln!("{} of {} examples", lines.len(), examples.len());
+                    }
+                }
+            });
+        }
+    });
+    let mut lines = lines.into_inner().expect("the threads have ended");
+    lines.sort_by(|a, b| a.name.cmp(&b.name));
+    lines
+}
+
+/// Builds and runs one.
+fn attempt(workspace: &Workspace, root: &Path, n: usize, example: &Path) -> Line {
+    let name = example.strip_prefix(root).unwrap_or(example).display().to_string();
+    let place = workspace.scratch.join(format!("operator-{n}"));
+    fs::create_dir_all(&place).expect("the target folder can be written");
+    let binary = place.join("example");
+    let mut compiler = workspace.compiler(Path::new("example.cpp"));
+    compiler.args(["-std=c++17", "-w", "-pthread"]).arg("-I").arg(workspace.include.join("aclnnop"));
+    compiler.arg("-o").arg(&binary).arg(example);
+    workspace.link(&mut compiler, &["ascendcl", "nnopbase", "opapi", "c_sec"]);
+    let line = |failure| Line::alone(name, failure, "");
+    if let Some(text) = compile(compiler).expect("a C++ compiler runs") {
+        return line(Some(format!("does not build:\n{text}")));
+    }
+    let mut command = workspace.command(&binary);
+    command.current_dir(&place).env("VINCI_DEVICE", "embedded");
+    let outcome = run_within(command, LIMIT).expect("the example runs");
+    // They print what fails; not all of them return it.
+    let complaint = outcome.output.lines().find(|line| line.contains("failed") || line.contains("ERROR"));
+    let failure = outcome.failure.or(complaint.map(str::to_owned));
+    let _ = fs::remove_dir_all(&place);
+    line(failure.map(|why| format!("{why}\n{}", tail(&outcome.output))))
+}
+
+/// The last lines of what a program said.
+fn tail(text: &str) -> String {
+    let lines: Vec<_> = text.lines().collect();
+    lines[lines.len().saturating_sub(12)..].join("\n")
+}
