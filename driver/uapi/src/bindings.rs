@@ -479,7 +479,7 @@ pub struct drm_vinci_queue_fence {
     pub model_ns: __u64,
     #[doc = " @wait_for: lowest fence value that somebody sleeps for, or ~0; not for the user"]
     pub wait_for: __u64,
-    #[doc = " @busy_ns: model time that cube cores, vector cores and copy engines worked for the queue"]
+    #[doc = " @busy_ns: model time that cube cores, vector cores, copy engines worked for it"]
     pub busy_ns: [__u64; 3usize],
     pub pad1: __u64,
 }

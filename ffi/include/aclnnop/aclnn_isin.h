@@ -9,11 +9,6 @@
 extern "C" {
 #endif
 
-/* out = whether each element is one of a scalar. */
-aclnnStatus aclnnIsInTensorScalarGetWorkspaceSize(const aclTensor *element, const aclScalar *testElement, bool assumeUnique, bool invert, aclTensor *out, uint64_t *workspaceSize,
-	aclOpExecutor **executor);
-aclnnStatus aclnnIsInTensorScalar(void *workspace, uint64_t workspaceSize, aclOpExecutor *executor, aclrtStream stream);
-
 /* out = whether a scalar is one of the elements. */
 aclnnStatus aclnnIsInScalarTensorGetWorkspaceSize(const aclScalar *element, const aclTensor *testElements, bool assumeUnique, bool invert, aclTensor *out, uint64_t *workspaceSize,
 	aclOpExecutor **executor);

@@ -511,7 +511,7 @@ struct drm_vinci_queue_fence {
 	__u64 model_ns;
 	/** @wait_for: lowest fence value that somebody sleeps for, or ~0; not for the user */
 	__u64 wait_for;
-	/** @busy_ns: model time that cube cores, vector cores and copy engines worked for the queue */
+	/** @busy_ns: model time that cube cores, vector cores, copy engines worked for it */
 	__u64 busy_ns[3];
 	__u64 pad1;
 };
