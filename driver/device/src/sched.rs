@@ -70,10 +70,7 @@ fn pass(dev: &Arc<Inner>, die: &Die, queues: &[Arc<Queue>]) -> bool {
     };
     catch_unwind(AssertUnwindSafe(look)).unwrap_or_else(|_| {
         let q = &queues[at.get()];
-        let mut run = q.run.lock();
-        stop_jailed(q, &mut run);
-        run.timing = None;
-        fault(dev, q, &mut run, &crash())
+        fault(dev, q, &mut q.run.lock(), &crash())
     })
 }
 
@@ -130,10 +127,7 @@ fn advance(dev: &Arc<Inner>, die: &Die, q: &Arc<Queue>) -> bool {
         State::Jailed => match reap(dev, die, q, &mut run) {
             Ok(true) if run.jailed.is_empty() => run.state = State::Ready,
             Ok(got_on) => return got_on,
-            Err(cause) => {
-                stop_jailed(q, &mut run);
-                return fault(dev, q, &mut run, &cause);
-            }
+            Err(cause) => return fault(dev, q, &mut run, &cause),
         },
         State::Hung(limit) if Instant::now() >= limit => {
             let cause =
@@ -319,6 +313,8 @@ fn fault(dev: &Inner, q: &Queue, run: &mut Run, cause: &Cause) -> bool {
 
 /// Stops the queue and leaves a record.
 fn fault_at(dev: &Inner, q: &Queue, run: &mut Run, cause: &Cause, sqe: &Sqe) {
+    stop_jailed(q, run);
+    run.timing = None;
     let mut cause = cause.clone();
     if cause.core == NO_CORE && u32::from(sqe.opcode) == DRM_VINCI_OP_KERNEL {
         cause.core = 0;

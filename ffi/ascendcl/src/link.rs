@@ -112,6 +112,8 @@ pub extern "C" fn vinci_operator_end() {
 pub extern "C" fn vinci_set_error(code: i32, text: *const c_char, len: usize) {
     // SAFETY: the library that calls vouches for its text.
     if let Ok(text) = unsafe { bytes(text.cast(), len, "text") } {
-        error::set(code, String::from_utf8_lossy(text).into_owned());
+        let text = String::from_utf8_lossy(text).into_owned();
+        log::debug!("{text}");
+        error::set(code, text);
     }
 }

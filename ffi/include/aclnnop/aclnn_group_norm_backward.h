@@ -4,6 +4,9 @@
 #define VINCI_ACLNN_GROUP_NORM_BACKWARD_H
 
 #include "aclnn/aclnn_base.h"
+#ifdef __cplusplus
+#include <array>
+#endif
 
 #ifdef __cplusplus
 extern "C" {

@@ -14,6 +14,9 @@ aclnnStatus aclnnTransMatmulWeightGetWorkspaceSize(aclTensor *mmWeightRef, uint6
 	aclOpExecutor **executor);
 aclnnStatus aclnnTransMatmulWeight(void *workspace, uint64_t workspaceSize, aclOpExecutor *executor, aclrtStream stream);
 
+/* As aclnnCalculateMatmulWeightSizeV2, of float16. */
+aclnnStatus aclnnCalculateMatmulWeightSize(const aclIntArray *tensorShape, uint64_t *weightTensorSize);
+
 /* Stores at weightTensorSize how many elements the weight of a product has in FRACTAL_NZ. */
 aclnnStatus aclnnCalculateMatmulWeightSizeV2(const aclIntArray *tensorShape, aclDataType dataType,
 	uint64_t *weightTensorSize);

@@ -41,6 +41,14 @@ pub(crate) enum Backing {
 }
 
 impl Backing {
+    /// Bytes that were taken for a block: those asked for, in whole grains.
+    pub(crate) fn block(&self) -> Option<u64> {
+        match self {
+            Self::Block { size, .. } => Some(*size),
+            _ => None,
+        }
+    }
+
     /// The parts of buffer objects behind `len` bytes from `at` on, in whole pages; `None` if it is not memory of
     /// a die that was allocated here.
     pub(crate) fn pieces(&self, driver: &'static Driver, at: u64, len: u64) -> Option<Vec<Piece>> {

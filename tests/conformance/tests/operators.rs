@@ -14,6 +14,35 @@ use conformance::{Line, Verdict, Workspace, compile, report, run_within};
 /// The longest of them works on a few MiB.
 const LIMIT: Duration = Duration::from_secs(60);
 
+const OWN_HEADER: &str = "includes a header of its own build";
+const PROTOTYPE: &str = "calls another prototype than CANN's";
+const NO_CPP: &str = "is no C++ that g++ takes";
+
+/// Examples that cannot pass, by a part of their path, and why: most are drafts in a folder `experimental`.
+const SET_ASIDE: &[(&str, &str)] = &[
+    ("experimental/math/asinh/", OWN_HEADER),
+    ("experimental/math/is_neg_inf/", OWN_HEADER),
+    ("experimental/math/is_pos_inf/", OWN_HEADER),
+    ("experimental/math/log_add_exp/", OWN_HEADER),
+    ("experimental/math/slogdet/", OWN_HEADER),
+    ("experimental/math/tile/", OWN_HEADER),
+    ("experimental/activation/log_softmax_v2/", OWN_HEADER),
+    ("experimental/math/kl_div_v2/", PROTOTYPE),
+    ("experimental/math/range/", PROTOTYPE),
+    ("experimental/math/round/", PROTOTYPE),
+    ("experimental/activation/celu/examples/arch35/", PROTOTYPE),
+    ("experimental/activation/softplus/", PROTOTYPE),
+    ("experimental/activation/softshrink/", PROTOTYPE),
+    ("experimental/index/median/", PROTOTYPE),
+    ("experimental/math/logical_and/", NO_CPP),
+    ("experimental/activation/mish_grad_v2/", NO_CPP),
+    ("pooling/adaptive_max_pool3d/", "copies 8 bytes an index into an array that has 4 for each"),
+    ("activation/softmax_cross_entropy_with_logits/", "copies more than an array holds"),
+    ("test_aclnn_nll_loss_2d.cpp", "has class 2 of 2 classes"),
+    ("experimental/math/roll/", "ours: complex numbers are missing"),
+    ("test_aclnn_weight_quant_batch_matmul_v2_f16f8_nd.cpp", "ours: float8 is missing"),
+];
+
 fn main() {
     let title = "examples of operators";
     let Some(root) = env::var_os("VINCI_CANN_OPS").map(PathBuf::from) else {
@@ -93,8 +122,8 @@ fn operators(text: &str) -> BTreeSet<String> {
         let line = line.split("//").next().unwrap_or_default();
         for (at, _) in line.match_indices("GetWorkspaceSize") {
             let after = line[at + "GetWorkspaceSize".len()..].trim_start();
-            let begin =
-                line[..at].rfind(|c: char| !c.is_ascii_alphanumeric() && c != '_').map_or(0, |i| i + 1);
+            let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+            let begin = line[..at].trim_end_matches(word).len();
             if line[begin..at].starts_with("aclnn") && after.starts_with('(') {
                 names.insert(line[begin..at].to_owned());
             }
@@ -132,6 +161,9 @@ fn attempt_all(workspace: &Workspace, root: &Path, examples: &[&Path]) -> Vec<Li
 /// Builds and runs one.
 fn attempt(workspace: &Workspace, root: &Path, n: usize, example: &Path) -> Line {
     let name = example.strip_prefix(root).unwrap_or(example).display().to_string();
+    if let Some((_, why)) = SET_ASIDE.iter().find(|(part, _)| name.contains(part)) {
+        return Line::once(name, Verdict::Skip, *why, Duration::ZERO);
+    }
     let place = workspace.scratch.join(format!("operator-{n}"));
     fs::create_dir_all(&place).expect("the target folder can be written");
     let binary = place.join("example");

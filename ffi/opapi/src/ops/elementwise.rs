@@ -16,6 +16,15 @@ pub fn check_shape(out: &View, dims: &[i64]) -> Result<()> {
     }
 }
 
+/// `out` without dimensions: the result is one element, whatever shape the program gives it.
+pub fn single(out: &View) -> Result<View> {
+    if out.elements() == 1 {
+        Ok(out.one())
+    } else {
+        Err(invalid!("out has shape {:?}; the result is one element", out.dims))
+    }
+}
+
 /// A result of type `is` must not be cut down to `out`'s: floats do not become integers unasked.
 fn check_type(out: &View, is: DType) -> Result<()> {
     if is.is_float() && !out.dtype.is_float() {

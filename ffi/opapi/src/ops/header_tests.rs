@@ -11,10 +11,18 @@ const OTHERS: &[(&str, &str, &str)] = &[
     ("recurrent_gated_delta_rule", "Programs include this header; its operator is missing.", ""),
     (
         "trans_matmul_weight",
+        "As aclnnCalculateMatmulWeightSizeV2, of float16.",
+        "aclnnStatus aclnnCalculateMatmulWeightSize(const aclIntArray *tensorShape, uint64_t *weightTensorSize);",
+    ),
+    (
+        "trans_matmul_weight",
         "Stores at weightTensorSize how many elements the weight of a product has in FRACTAL_NZ.",
         "aclnnStatus aclnnCalculateMatmulWeightSizeV2(const aclIntArray *tensorShape, aclDataType dataType,\n\tuint64_t *weightTensorSize);",
     ),
 ];
+
+/// Headers of C++ that programs expect to come with one of ours.
+const CPP: &[(&str, &str)] = &[("group_norm_backward", "array")];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
@@ -69,11 +77,14 @@ fn headers_are_current() {
     }
     let folder = root().join("ffi/include/aclnnop");
     compare(bodies.into_iter().map(|(name, body)| {
+        let cpp = CPP.iter().filter(|(header, _)| *header == name);
+        let cpp: String =
+            cpp.map(|(_, with)| format!("#ifdef __cplusplus\n#include <{with}>\n#endif\n")).collect();
         let guard = format!("VINCI_ACLNN_{}_H", name.to_uppercase());
         let text = format!(
             "/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */\n\
              /* Generated from ffi/opapi/src/ops; see the test headers_are_current. */\n\
-             #ifndef {guard}\n#define {guard}\n\n#include \"aclnn/aclnn_base.h\"\n\n\
+             #ifndef {guard}\n#define {guard}\n\n#include \"aclnn/aclnn_base.h\"\n{cpp}\n\
              #ifdef __cplusplus\nextern \"C\" {{\n#endif\n{body}\n#ifdef __cplusplus\n}}\n#endif\n\n#endif\n"
         );
         (folder.join(format!("aclnn_{name}.h")), text)

@@ -221,6 +221,16 @@ fn triangular_solve(
     super::movement::copy(p, &a, &m)
 }
 
+/// As [`aclnnCalculateMatmulWeightSizeV2`], of float16.
+///
+/// # Safety
+/// As there.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn aclnnCalculateMatmulWeightSize(shape: *const c_void, size: *mut u64) -> i32 {
+    // SAFETY: by this function's contract.
+    unsafe { aclnnCalculateMatmulWeightSizeV2(shape, DType::F16 as i32, size) }
+}
+
 /// How many elements the weight of a product has in FRACTAL_NZ: whole fractals of 16 rows of 32 bytes.
 ///
 /// # Safety

@@ -114,7 +114,9 @@ pub fn arange(p: &mut Program, start: Scalar, end: Scalar, step: Scalar, out: Vi
     if step.float == 0.0 || (end.float - start.float) * step.float < 0.0 {
         return Err(invalid!("{} does not lead from {} to {}", step.float, start.float, end.float));
     }
-    let n = ((end.float - start.float) / step.float).ceil() as i64;
+    let n = ((end.float - start.float) / step.float).ceil();
+    // From, to or past infinity and NaN the output alone says how many.
+    let n = if n.is_finite() { n as i64 } else { out.elements() };
     // As many elements in any shape, such as [1, 1, n].
     let flat = out.merged(0..out.rank()).filter(|flat| flat.dims == [n]);
     let out = flat.ok_or_else(|| invalid!("out has shape {:?}; the result has {n} elements", out.dims))?;

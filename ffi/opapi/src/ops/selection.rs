@@ -1,7 +1,7 @@
 //! Elements by index tensors and masks, embeddings, and what is found in data.
 
 use super::declare::operators;
-use super::elementwise::check_shape;
+use super::elementwise::{arithmetic, check_shape};
 use super::pointwise::{dense, into_dense};
 use super::movement;
 use crate::dtype::DType;
@@ -224,8 +224,10 @@ fn masked_select(p: &mut Program, a: View, mask: View, (out, handle): (View, usi
 fn nonzero(p: &mut Program, a: View, (out, handle): (View, usize), by_columns: bool) -> Result<()> {
     let (n, rank) = (a.elements(), a.rank() as i64);
     // A scalar has no indices, however many rows of them are given.
-    if rank > 0 || out.elements() > 0 {
-        check_shape(&out, &if by_columns { [rank, n] } else { [n, rank] })?;
+    let across = usize::from(!by_columns);
+    let fits = out.rank() == 2 && out.dims[across] == rank && out.dims[1 - across] <= n;
+    if (rank > 0 || out.elements() > 0) && !fits {
+        return Err(invalid!("out has shape {:?}; there may be {n} indices of {rank} each", out.dims));
     }
     let count = p.counter();
     let dims = if by_columns { vec![Some(rank), None] } else { vec![None, Some(rank)] };
@@ -233,10 +235,41 @@ fn nonzero(p: &mut Program, a: View, (out, handle): (View, usize), by_columns: b
     if n == 0 {
         return movement::fill(p, count, movement::constant(0));
     }
-    if !out.is_dense() {
-        return Err(invalid!("out is not dense"));
+    let room = Room::new(p, &out, n * rank)?;
+    p.launch("nonzero", &[&room.work, &count], &[&a], &[Int(by_columns.into())])?;
+    room.give_back(p, &count, rank)
+}
+
+/// Room for a result whose size only the device knows: the output itself if it is large enough for the largest, else
+/// a place in the workspace. Programs that know what they will get make outputs of just that.
+struct Room {
+    work: View,
+    short: Option<View>,
+}
+
+impl Room {
+    fn new(p: &mut Program, out: &View, n: i64) -> Result<Self> {
+        if !out.is_dense() {
+            return Err(invalid!("an output of shape {:?} with strides {:?} is not dense", out.dims, out.strides));
+        }
+        let there = out.elements();
+        if there >= n {
+            return Ok(Self { work: out.reshaped_part(n), short: None });
+        }
+        Ok(Self { work: p.temporary(out.dtype, &[n]), short: Some(out.reshaped_part(there)) })
     }
-    p.launch("nonzero", &[&out.reshaped_part(n * rank), &count], &[&a], &[Int(by_columns.into())])
+
+    /// Copies what came, `each` elements for each of `count`, if they are not in the output already. A fault of the
+    /// queue if the output has no room for them.
+    fn give_back(self, p: &mut Program, count: &View, each: i64) -> Result<()> {
+        let Some(out) = self.short else { return Ok(()) };
+        let (room, last, any) = (out.elements() / each.max(1), p.temporary(DType::I64, &[1]), p.temporary(out.dtype, &[1]));
+        let one = p.temporary(DType::I64, &[1]);
+        p.launch("fill", &[&one], &[], &[Float(1.0), Int(1)])?;
+        arithmetic(p, "sub", &count.reshaped(&[1]), &one, None, &last)?;
+        p.launch("index_read", &[&any], &[&self.work.narrow(0, 0, room, 1), &last], &[])?;
+        movement::copy(p, &self.work.narrow(0, 0, out.elements(), 1), &out)
+    }
 }
 
 type Place = (View, usize);
@@ -265,17 +298,19 @@ fn unique(
         }
     };
     let n = slices.dims[0];
-    if values.elements() < a.elements() || values.dtype != a.dtype || !values.is_dense() {
-        return Err(invalid!("valueOut has shape {:?} and type {:?}; there may be {n} slices of self", values.dims, values.dtype));
+    if values.dtype != a.dtype {
+        return Err(invalid!("valueOut has type {:?} and self {:?}", values.dtype, a.dtype));
     }
     let count = p.counter();
     p.found.push(Found { tensor: handle, count: count.clone(), dims: shape });
     let room = |p: &mut Program, place: &Option<Place>| match place {
-        Some((v, _)) if v.is_dense() && v.elements() >= n => Ok(v.reshaped_part(n)),
-        Some((v, _)) => Err(invalid!("an output has shape {:?}; room for {n} is needed", v.dims)),
-        None => Ok(p.temporary(DType::I64, &[n])),
+        Some((v, _)) => Room::new(p, v, n),
+        None => Ok(Room { work: p.temporary(DType::I64, &[n]), short: None }),
     };
     let (to_inverse, to_counts) = (room(p, &inverse)?, room(p, &counts)?);
+    if to_inverse.short.is_some() {
+        return Err(invalid!("inverseOut has no room for {n} elements"));
+    }
     if let Some((_, handle)) = inverse {
         let dims = inverse_dims.into_iter().map(Some).collect();
         p.found.push(Found { tensor: handle, count: count.clone(), dims });
@@ -286,9 +321,11 @@ fn unique(
     if n == 0 {
         return movement::fill(p, count, movement::constant(0));
     }
-    let values = values.reshaped_part(a.elements());
-    let outputs = [&values, &to_inverse, &to_counts, &count];
-    p.launch("unique", &outputs, &[&slices], &[Int(consecutive.into())])
+    let values = Room::new(p, &values, a.elements())?;
+    let outputs = [&values.work, &to_inverse.work, &to_counts.work, &count];
+    p.launch("unique", &outputs, &[&slices], &[Int(consecutive.into())])?;
+    values.give_back(p, &count, a.elements() / n)?;
+    to_counts.give_back(p, &count, 1)
 }
 
 fn embedding_renorm(p: &mut Program, table: View, indices: View, most: f64, order: f64) -> Result<()> {

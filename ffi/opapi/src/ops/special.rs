@@ -1,9 +1,10 @@
 //! Mathematical functions beyond the elementary ones, and tests for special values.
 
 use super::declare::operators;
+use super::elementwise::check_shape;
 use super::pointwise::{floats, pointwise};
 use crate::dtype::DType;
-use crate::error::{Result, invalid};
+use crate::error::Result;
 use crate::objects::Scalar;
 use crate::program::Program;
 use crate::view::View;
@@ -124,10 +125,13 @@ fn f(p: &mut Program, k: &'static str, a: &View, out: &View) -> Result<()> {
 
 /// Integers beyond float32 are still told from infinities and zeros.
 fn test(p: &mut Program, k: &'static str, a: &View, out: &View) -> Result<()> {
-    if out.dtype != DType::Bool {
-        return Err(invalid!("out has type {:?}; Bool is needed", out.dtype));
+    if out.dtype == DType::Bool {
+        return pointwise(p, k, &[a], &[], out);
     }
-    pointwise(p, k, &[a], &[], out)
+    check_shape(out, &a.dims)?;
+    let answer = p.temporary(DType::Bool, &a.dims);
+    pointwise(p, k, &[a], &[], &answer)?;
+    super::movement::copy(p, &answer, out)
 }
 
 fn nan_to_num(p: &mut Program, a: &View, values: [f32; 3], out: &View) -> Result<()> {
