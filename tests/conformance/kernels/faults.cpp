@@ -11,7 +11,57 @@
 
 using namespace AscendC;
 
-enum Wrong : int { kNothing, kWild, kNull, kFar, kUnaligned, kOversized, kOverrun, kTrap, kDivide, kNoSignal, kNoBuffer, kEmpty, kTooMuch, kDeadlock, kForever, kStack, kAssert, kRandom };
+enum Wrong : int { kNothing, kWild, kNull, kFar, kUnaligned, kOversized, kOverrun, kTrap, kDivide, kNoSignal, kNoBuffer, kEmpty, kTooMuch, kDeadlock, kForever, kStack, kAssert, kL1, kL0A, kL0B, kL0C, kBackwards, kCounted, kNegative, kSplit, kRoom, kMatrices, kRandom };
+
+/* Local memories but UB, and operands whose end is easily miscounted. */
+__aicore__ inline void leave(int wrong, GlobalTensor<int32_t> &global, LocalTensor<int32_t> &local)
+{
+    GlobalTensor<half> halves;
+    halves.SetGlobalBuffer((__gm__ half *)global.GetPhyAddr(), 2048);
+    const LocalTensor<half> l1(TPosition::A1, 0, 4096), a2(TPosition::A2, 0, 1024), b2(TPosition::B2, 0, 1024);
+    const LocalTensor<float> floats(TPosition::VECCALC, 0, 1024), l0c(TPosition::CO1, 0, 1024);
+    switch (wrong) {
+        case kL1:
+            DataCopy(LocalTensor<half>(TPosition::A1, 524288 - 32, 64), halves, 64);
+            break;
+        case kL0A:
+            LoadData(LocalTensor<half>(TPosition::A2, 65536 - 512, 512), l1, LoadData2DParams(0, 2, 1, 0, 0, false, 0));
+            break;
+        case kL0B:
+            LoadData(LocalTensor<half>(TPosition::B2, 65536 - 512, 512), l1, LoadData2DParams(0, 2, 1, 0, 1, true, 0));
+            break;
+        case kL0C:
+            Mmad(LocalTensor<float>(TPosition::CO1, 131072 - 1024, 512), a2, b2, MmadParams(32, 16, 16, 0, false, true));
+            break;
+        case kBackwards:
+            DataCopyPad(local[16], global, DataCopyExtParams(90, 32, 0, -3, 0), DataCopyPadExtParams<int32_t>());
+            break;
+        case kCounted:
+            SetMaskCount();
+            Add(local, local, local, 1ull << 33, 1, BinaryRepeatParams());
+            break;
+        case kNegative: {
+            LocalTensor<float> work = floats[512];
+            Sort<float, true>(floats, floats, floats.ReinterpretCast<uint32_t>(), work, -1);
+            break;
+        }
+        case kSplit: {
+            FixpipeParamsV220 f(16, 16, 16, 16, false);
+            f.isChannelSplit = true;
+            Fixpipe(LocalTensor<float>(TPosition::A1, 524288 - 512, 128), l0c, f);
+            break;
+        }
+        case kRoom: {
+            TPipe pipe;
+            TQue<TPosition::VECIN, 1> queue;
+            pipe.InitBuffer(queue, 16, 0x10000020);
+            break;
+        }
+        case kMatrices:
+            DataCopy(l1, halves, Nd2NzParams(1, 65535, 16, 0, 16, 1, 65535, 0));
+            break;
+    }
+}
 
 __attribute__((noinline)) int eat(int n, volatile int *keep)
 {
@@ -117,8 +167,11 @@ extern "C" __global__ __aicore__ void misbehave(int wrong, __gm__ int32_t *data,
         case kRandom:
             random_fault(static_cast<uint64_t>(zero), data);
             break;
-        default:
+        case kNothing:
             data[GetBlockIdx()] += 1;
+            break;
+        default:
+            leave(wrong, global, local);
     }
 }
 
@@ -145,6 +198,16 @@ static const Case kCases[] = {
     {kForever, 507014, {"ran past its time limit", "block", "faults.cpp:"}},
     {kStack, 507015, {"stack", "full", "faults.cpp:"}},
     {kAssert, 507015, {"assertion failed", "zero == 1", "faults.cpp:"}},
+    {kL1, 507015, {"DataCopy: L1+0x7ffe0, 128 bytes", "leaves L1 of 524288 bytes by 96", "faults.cpp:"}},
+    {kL0A, 507015, {"LoadData: L0A+0xfe00, 1024 bytes", "leaves L0A of 65536 bytes by 512", "faults.cpp:"}},
+    {kL0B, 507015, {"LoadData: L0B+0xfe00, 1536 bytes", "leaves L0B of 65536 bytes by 1024", "faults.cpp:"}},
+    {kL0C, 507015, {"Mmad: L0C+0x1fc00, 2048 bytes", "leaves L0C of 131072 bytes by 1024", "faults.cpp:"}},
+    {kBackwards, 507015, {"DataCopyPad", "bytes before UB", "faults.cpp:"}},
+    {kCounted, 507015, {"a mask that is a count: 8589934592 is more than 4294967295", "block", "faults.cpp:"}},
+    {kNegative, 507015, {"Sort", "UB", "faults.cpp:"}},
+    {kSplit, 507015, {"Fixpipe: L1+0x7fe00", "leaves L1", "faults.cpp:"}},
+    {kRoom, 507015, {"InitBuffer: 4294967808 bytes", "are left of UB", "faults.cpp:"}},
+    {kMatrices, 507015, {"DataCopy(Nd2Nz): L1+0x0", "leaves L1", "faults.cpp:"}},
 };
 
 static void expect(const Case &c, int32_t *data, aclrtStream stream)

@@ -120,6 +120,9 @@ fn check(object: &CodeObject, f: &Fault) -> (drm_vinci_fault_cause, String) {
     let name = text_at(object, name);
     let memory = |i: u64| LOCALS.get(i as usize).map_or("?", |l| l.0);
     let text = match f.code {
+        1 if (b as i64) < 0 => {
+            format!("{name}: {c} bytes that begin {} bytes before {}", b.wrapping_neg(), memory(a))
+        }
         1 => {
             let over = b.wrapping_add(c).wrapping_sub(d);
             format!("{name}: {}+{b:#x}, {c} bytes: leaves {} of {d} bytes by {over}", memory(a), memory(a))

@@ -92,6 +92,21 @@ struct CopyRepeatParams {
     uint16_t srcRepeatSize = 8;
 };
 
+} // namespace AscendC
+
+namespace vinci {
+
+/* From a row to the next, with so many blocks of 32 bytes between them; what cannot be counted is as far as can be. */
+inline int64_t step_of(uint64_t row, int64_t blocks)
+{
+    int64_t step;
+    return __builtin_mul_overflow(blocks, 32, &step) || __builtin_add_overflow(step, static_cast<int64_t>(row), &step) ? INT64_MAX : step;
+}
+
+} // namespace vinci
+
+namespace AscendC {
+
 enum Atomic : uint64_t { kAtomicNone, kAtomicAdd, kAtomicMax, kAtomicMin };
 
 template <typename T> inline void SetAtomicAdd() { vinci::core()->scratch[vinci::kAtomic] = kAtomicAdd; }
@@ -144,7 +159,7 @@ inline void rows_in(
     if (count == 0 || bytes == 0) {
         return;
     }
-    vinci::check_local(memory, to, count * bytes + (count - 1) * dstGap, 32, name);
+    vinci::check_rows(memory, to, count, bytes, static_cast<int64_t>(bytes) + dstGap, 32, name);
     auto *d = reinterpret_cast<uint8_t *>(to);
     auto *s = reinterpret_cast<const uint8_t *>(from);
     for (uint32_t i = 0; i < count; ++i) {
@@ -163,7 +178,7 @@ inline void rows_out(
     if (count == 0 || bytes == 0) {
         return;
     }
-    vinci::check_local(memory, from, count * bytes + (count - 1) * srcGap, 32, name);
+    vinci::check_rows(memory, from, count, bytes, static_cast<int64_t>(bytes) + srcGap, 32, name);
     auto *d = reinterpret_cast<uint8_t *>(to);
     auto *s = reinterpret_cast<const uint8_t *>(from);
     for (uint32_t i = 0; i < count; ++i) {
@@ -257,7 +272,8 @@ inline void DataCopyPad(
     if (left > 32 || right > 32) {
         vinci::fail(vinci::kShape, 2, left > right ? left : right, 32, 0, "DataCopyPad");
     }
-    vinci::check_local(memory, dst.GetPhyAddr(), p.blockCount * row + (p.blockCount - 1) * p.dstStride * 32, 32, "DataCopyPad");
+    const int64_t step = vinci::step_of(row, p.dstStride);
+    vinci::check_rows(memory, dst.GetPhyAddr(), p.blockCount, row, step, 32, "DataCopyPad");
     /* A row is padded with the value that comes along, or with the one that SetPadValue left. */
     T value = pad.paddingValue;
     if (!pad.isPad) {
@@ -276,7 +292,7 @@ inline void DataCopyPad(
             }
         }
         __builtin_memcpy(d + left, s, p.blockLen);
-        d += row + p.dstStride * 32;
+        d += step;
         s += p.blockLen + p.srcStride;
     }
     vinci::charge_global(vinci::kMte2, static_cast<uint64_t>(p.blockCount) * p.blockLen, p.blockCount, src.GetPhyAddr(), p.blockLen + p.srcStride, src.bypasses());
@@ -296,13 +312,14 @@ inline void DataCopyPad(const GlobalTensor<T> &dst, const LocalTensor<T> &src, c
         return;
     }
     const uint64_t row = (p.blockLen + 31ull) / 32 * 32;
-    vinci::check_local(local_of(src.GetPosition()), src.GetPhyAddr(), p.blockCount * row + (p.blockCount - 1) * p.srcStride * 32, 32, "DataCopyPad");
+    const int64_t step = vinci::step_of(row, p.srcStride);
+    vinci::check_rows(local_of(src.GetPosition()), src.GetPhyAddr(), p.blockCount, row, step, 32, "DataCopyPad");
     auto *d = reinterpret_cast<uint8_t *>(const_cast<T *>(dst.GetPhyAddr()));
     auto *s = reinterpret_cast<const uint8_t *>(src.GetPhyAddr());
     for (uint32_t i = 0; i < p.blockCount; ++i) {
         store_global(reinterpret_cast<T *>(d), reinterpret_cast<const T *>(s), p.blockLen / sizeof(T));
         d += p.blockLen + p.dstStride;
-        s += row + p.srcStride * 32;
+        s += step;
     }
     vinci::charge_global(vinci::kMte3, static_cast<uint64_t>(p.blockCount) * p.blockLen, p.blockCount, dst.GetPhyAddr(), p.blockLen + p.dstStride);
 }
@@ -321,8 +338,9 @@ inline void DataCopy(const LocalTensor<T> &dst, const GlobalTensor<T> &src, cons
     if (p.ndNum == 0 || p.nValue == 0 || columns == 0) {
         return;
     }
-    const uint64_t last = (p.ndNum - 1) * p.dstNzMatrixStride * sizeof(T) + ((columns - 1) * p.dstNzC0Stride + (p.nValue - 1) * p.dstNzNStride) * 32 + 32;
-    vinci::check_local(local_of(dst.GetPosition()), dst.GetPhyAddr(), last, 32, "DataCopy(Nd2Nz)");
+    const uint64_t matrix = ((columns - 1) * p.dstNzC0Stride + (p.nValue - 1ull) * p.dstNzNStride) * 32 + 32;
+    const uint64_t step = p.dstNzMatrixStride > ~0ull / sizeof(T) ? ~0ull : p.dstNzMatrixStride * sizeof(T);
+    vinci::check_local(local_of(dst.GetPosition()), dst.GetPhyAddr(), vinci::span(p.ndNum, step, matrix), 32, "DataCopy(Nd2Nz)");
     for (uint64_t m = 0; m < p.ndNum; ++m) {
         const T *from = src.GetPhyAddr() + m * p.srcNdMatrixStride;
         T *to = dst.GetPhyAddr() + m * p.dstNzMatrixStride;

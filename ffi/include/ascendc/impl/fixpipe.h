@@ -192,6 +192,8 @@ inline void fix(D *dst, const S *src, const Fix &f, const char *name, const Stor
         if (f.scales == nullptr || f.n > 4096) {
             fail(kShape, 3, f.mode, 0, 0, name);
         }
+        const int where = local_of(core(), reinterpret_cast<uint64_t>(f.scales));
+        check_local(where == kLocals ? kFb : Local(where), f.scales, f.n * 8ull, 32, name);
         __builtin_memcpy(scales, f.scales, f.n * 8ull);
     }
     /* Bytes in rows of 32, floats in rows of 8 if they are to be split: else rows of 16. */
@@ -233,9 +235,9 @@ template <typename D, typename S> inline void fix_to_global(D *dst, const S *src
 }
 template <typename D, typename S> inline void fix_to_local(D *dst, Local memory, const S *src, const Fix &f, const char *name)
 {
-    const uint32_t columns = (f.n + 15) / 16, width = sizeof(D) == 1 ? 32 : 16;
-    const uint64_t rows = (columns * 16 + width - 1) / width;
-    check_local(memory, dst, f.n == 0 || f.m == 0 ? 0 : (rows - 1) * f.dstStride + f.m * width * sizeof(D), 32, name);
+    const uint32_t columns = (f.n + 15) / 16, width = f.split ? 8 : (sizeof(D) == 1 ? 32 : 16);
+    const uint64_t rows = f.split ? (f.n + 7) / 8 : (columns * 16 + width - 1) / width;
+    check_local(memory, dst, f.n == 0 || f.m == 0 ? 0 : span(rows, f.dstStride, f.m * width * sizeof(D)), 32, name);
     fix(dst, src, f, name, [](D *to, const D *row, uint32_t n) __attribute__((always_inline)) { __builtin_memcpy(to, row, n * sizeof(D)); });
     charge(kFix, static_cast<double>(f.n) * f.m * sizeof(S) / core()->rates[kL0CToOut]);
 }
@@ -267,7 +269,6 @@ inline void Fixpipe(const GlobalTensor<T> &dst, const LocalTensor<U> &src, const
 template <typename T, typename U, const FixpipeConfig &config = CFG_ROW_MAJOR, typename S = uint64_t>
 inline void Fixpipe(const GlobalTensor<T> &dst, const LocalTensor<U> &src, const LocalTensor<S> &scales, const FixpipeParamsV220 &p)
 {
-    vinci::check_local(local_of(scales.GetPosition()), scales.GetPhyAddr(), p.nSize * 8ull, 32, "Fixpipe");
     vinci::fix_to_global(const_cast<T *>(dst.GetPhyAddr()), src.GetPhyAddr(),
         vinci::fix_of(p, scales.GetPhyAddr(), config.format == CO2Layout::ROW_MAJOR), "Fixpipe");
 }
@@ -280,7 +281,6 @@ inline void Fixpipe(const LocalTensor<T> &dst, const LocalTensor<U> &src, const 
 template <typename T, typename U, const FixpipeConfig &config = CFG_ROW_MAJOR, typename S = uint64_t>
 inline void Fixpipe(const LocalTensor<T> &dst, const LocalTensor<U> &src, const LocalTensor<S> &scales, const FixpipeParamsV220 &p)
 {
-    vinci::check_local(local_of(scales.GetPosition()), scales.GetPhyAddr(), p.nSize * 8ull, 32, "Fixpipe");
     vinci::fix_to_local(dst.GetPhyAddr(), local_of(dst.GetPosition()), src.GetPhyAddr(), vinci::fix_of(p, scales.GetPhyAddr(), false), "Fixpipe");
 }
 

@@ -183,7 +183,10 @@ struct Extent {
 inline Extent extent(const Mask &mask, uint32_t repeats, uint32_t lanes)
 {
     if (mask.count != 0) {
-        const uint32_t full = static_cast<uint32_t>((mask.count + lanes - 1) / lanes);
+        if (__builtin_expect(mask.count > UINT32_MAX, 0)) {
+            fail(kRepeat, 3, mask.count, UINT32_MAX, 0, "a mask that is a count");
+        }
+        const auto full = static_cast<uint32_t>((mask.count + lanes - 1) / lanes);
         return {full, full > 1 ? lanes : static_cast<uint32_t>(mask.count)};
     }
     const uint32_t reach = mask.reach();

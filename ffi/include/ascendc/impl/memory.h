@@ -75,14 +75,17 @@ public:
     template <TPosition src, TPosition dst, int32_t depth, auto config>
     bool InitBuffer(TQueBind<src, dst, depth, config> &queue, uint32_t number, uint32_t length)
     {
-        length = (length + 31) / 32 * 32;
-        queue.furnish(take(number * length), static_cast<int>(number), length);
+        if (number > kQueueBuffers || number == 0) {
+            vinci::fail(vinci::kRepeat, 1, number, kQueueBuffers, 0, "InitBuffer");
+        }
+        const uint64_t each = (length + 31ull) / 32 * 32;
+        queue.furnish(take(number * each), static_cast<int>(number), static_cast<uint32_t>(each));
         return true;
     }
     template <TPosition at> bool InitBuffer(TBuf<at> &buffer, uint32_t length)
     {
-        length = (length + 31) / 32 * 32;
-        buffer.furnish(take(length), length);
+        const uint64_t whole = (length + 31ull) / 32 * 32;
+        buffer.furnish(take(whole), static_cast<uint32_t>(whole));
         return true;
     }
     /* A pool in this one; with `shared` it begins where that one does. */
@@ -109,13 +112,13 @@ public:
     uint64_t base() const { return base_; }
 
 private:
-    uint64_t take(uint32_t bytes)
+    uint64_t take(uint64_t bytes)
     {
         if (bytes > length_ - used_) {
             vinci::fail(vinci::kNoRoom, local_of(position), bytes, length_ - used_, 0, "InitBuffer");
         }
         const uint64_t at = base_ + used_;
-        used_ += bytes;
+        used_ += static_cast<uint32_t>(bytes);
         return at;
     }
     uint64_t base_ = 0;
@@ -125,8 +128,8 @@ private:
 
 template <TPosition position, uint32_t n> inline bool TPipe::InitBufPool(TBufPool<position, n> &pool, uint32_t length)
 {
-    length = (length + 31) / 32 * 32;
-    pool.furnish(take(local_of(position), length), length);
+    const uint64_t whole = (length + 31ull) / 32 * 32;
+    pool.furnish(take(local_of(position), whole), static_cast<uint32_t>(whole));
     return true;
 }
 template <TPosition position, uint32_t n, TPosition other, uint32_t m>

@@ -247,14 +247,14 @@ public:
         if (number > kQueueBuffers || number == 0) {
             vinci::fail(vinci::kRepeat, 1, number, kQueueBuffers, 0, "InitBuffer");
         }
-        length = (length + 31) / 32 * 32;
-        queue.furnish(take(local_of(src), number * length), static_cast<int>(number), length);
+        const uint64_t each = (length + 31ull) / 32 * 32;
+        queue.furnish(take(local_of(src), number * each), static_cast<int>(number), static_cast<uint32_t>(each));
         return true;
     }
     template <TPosition position> __aicore__ bool InitBuffer(TBuf<position> &buffer, uint32_t length)
     {
-        length = (length + 31) / 32 * 32;
-        buffer.furnish(take(local_of(position), length), length);
+        const uint64_t whole = (length + 31ull) / 32 * 32;
+        buffer.furnish(take(local_of(position), whole), static_cast<uint32_t>(whole));
         return true;
     }
 
@@ -305,7 +305,7 @@ public:
     }
 
 private:
-    __aicore__ uint64_t take(vinci::Local memory, uint32_t bytes)
+    __aicore__ uint64_t take(vinci::Local memory, uint64_t bytes)
     {
         const vinci::Core *c = vinci::core();
         uint32_t &used = used_[memory];
@@ -314,7 +314,7 @@ private:
             vinci::fail(vinci::kNoRoom, memory, bytes, left, 0, "InitBuffer");
         }
         const uint64_t at = c->local[memory] + used;
-        used += bytes;
+        used += static_cast<uint32_t>(bytes);
         return at;
     }
     uint32_t used_[vinci::kLocals];
