@@ -108,6 +108,8 @@ pub struct Rates {
     pub store_bytes: u32,
     /// Cycles of a row of a transfer, at least.
     pub row_cycles: u32,
+    /// A row that does not begin at a multiple of this takes as long as all of the pieces of this size that it touches.
+    pub line_bytes: u32,
     /// Cycles of the scalar unit to load an element of local memory.
     pub scalar_load_cycles: u32,
     /// Cycles of the scalar unit to store one.

@@ -23,14 +23,14 @@ struct Table {
     sets: u32,
     clock: u32,
     unused: [u64; 7],
-    lines: [[u32; 4]; GRANULES],
+    lines: [[u32; 6]; GRANULES],
 }
 
 struct Shared(UnsafeCell<Table>);
 // SAFETY: only kernels use it, for numbers that nobody trusts; here only its address and the first word matter.
 unsafe impl Sync for Shared {}
 static CACHE: Shared =
-    Shared(UnsafeCell::new(Table { sets: 0, clock: 0, unused: [0; 7], lines: [[0; 4]; GRANULES] }));
+    Shared(UnsafeCell::new(Table { sets: 0, clock: 0, unused: [0; 7], lines: [[0; 6]; GRANULES] }));
 
 /// The table of L2, as kernels find it: the lines follow 16 bytes behind the address.
 pub fn cache(config: &Config) -> u64 {

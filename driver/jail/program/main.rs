@@ -15,6 +15,7 @@ mod fiber;
 #[path = "../src/layout.rs"]
 #[allow(dead_code)]
 mod layout;
+mod look;
 mod sched;
 mod signal;
 mod start;

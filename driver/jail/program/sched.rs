@@ -9,6 +9,7 @@ use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
 
 use crate::fiber::{base, furnish, prepare, vinci_switch};
 use crate::layout::*;
+use crate::look::Looking;
 use crate::{Spin, account, control, demand, ring, sys};
 
 /// Cycles of the host's clock that other workers are woken for.
@@ -17,8 +18,8 @@ const WORTH_HELP: u64 = 60_000;
 const KEPT_FREE: u32 = 2;
 /// Index of what a core gets from L2: see `ascendc/impl/core.h`.
 const CORE_L2: usize = 16;
-/// First of the words of [`Core::scratch`] that count what a core has waited for.
-const VISITS: usize = 960;
+/// First of the words of [`Core::scratch`] that count what a core has set and waited for.
+const COUNTS: usize = 896;
 /// Rounds of looking for work before a worker sleeps.
 const PATIENCE: u32 = 120;
 
@@ -162,28 +163,43 @@ fn job(i: u32) -> &'static Job {
     &control().jobs[i as usize % JOBS]
 }
 
+/// The kernel that nobody has taken, if there is one.
+pub fn waiting() -> Option<&'static Job> {
+    LOCK.lock();
+    // SAFETY: under the lock.
+    let head = unsafe { (*STATE.0.get()).head };
+    LOCK.unlock();
+    let control = control();
+    (control.tail.load(SeqCst) != head).then(|| job(control.ring[head as usize % JOBS].load(Relaxed)))
+}
+
 /// Runs for ever.
 pub fn run(me: usize) -> ! {
     let control = control();
     let mut idle = 0;
+    let mut looking = Looking::default();
     loop {
         let active = control.active.load(Relaxed);
         if me as u32 >= active {
+            looking.end();
             sys::futex_wait(&control.active, active);
             continue;
         }
         LOCK.lock();
         // SAFETY: under the lock.
-        let next = next(unsafe { &mut *STATE.0.get() }, me);
+        let s = unsafe { &mut *STATE.0.get() };
+        let (next, busy) = (next(s, me), s.under_way != 0);
         LOCK.unlock();
         match next {
             Some(core) => {
                 idle = 0;
+                looking.end();
                 enter(me, core);
             }
             None => {
                 idle += 1;
-                if idle < PATIENCE {
+                // Blocks of a kernel that is under way may be about to go on.
+                if idle < PATIENCE && (looking.claim() || busy) {
                     for _ in 0..16 {
                         core::hint::spin_loop();
                     }
@@ -193,13 +209,10 @@ pub fn run(me: usize) -> ! {
                     continue;
                 }
                 idle = 0;
+                looking.end();
                 let seen = control.work.load(SeqCst);
                 control.sleepers.fetch_add(1, SeqCst);
-                LOCK.lock();
-                // SAFETY: under the lock.
-                let head = unsafe { (*STATE.0.get()).head };
-                LOCK.unlock();
-                if control.tail.load(SeqCst) == head {
+                if waiting().is_none() {
                     sys::futex_wait(&control.work, seen);
                 }
                 control.sleepers.fetch_sub(1, SeqCst);
@@ -354,6 +367,7 @@ fn introduce(core: usize, k: usize, fiber: u32) {
     (c.print, c.workspace) = (j.print, j.workspace);
     c.shared = SHARED.0.get() as u64 + (k * SHARED_WORDS * 8) as u64;
     c.reserved = 0;
+    c.kernel = j.serial;
     c.check[0] = 0;
     let cube = c.role == 1;
     let at_once = if matches!(j.kind, 0 | 2) { config.aiv } else { config.aic };
@@ -370,7 +384,7 @@ fn introduce(core: usize, k: usize, fiber: u32) {
     (c.flow, c.vector) = (Lanes([0.0; 4]), Lanes([0.0; 4]));
     (c.issued, c.seen) = ([0; 8], [[0; 8]; PIPES]);
     c.scratch[..64].fill(0);
-    c.scratch[VISITS..].fill(0);
+    c.scratch[COUNTS..].fill(0);
 }
 
 fn activate(s: &mut State, k: usize) {
@@ -487,7 +501,7 @@ fn settle(s: &mut State, k: usize) {
     s.under_way &= !(1 << k);
     if kernel.shared {
         // SAFETY: under the lock, and no fiber of the kernel is left.
-        unsafe { (*SHARED.0.get())[k].fill(0) };
+        unsafe { (&mut (*SHARED.0.get())[k])[..ZEROED_WORDS].fill(0) };
     }
     release(s, k);
     let kernel = &s.kernels[k];

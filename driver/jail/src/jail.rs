@@ -212,7 +212,7 @@ impl Jail {
         let tail = control.tail.load(Ordering::Relaxed);
         control.ring[tail as usize % JOBS].store(job, Ordering::Relaxed);
         control.tail.store(tail.wrapping_add(1), Ordering::SeqCst);
-        if control.sleepers.load(Ordering::SeqCst) != 0 {
+        if control.lookers.load(Ordering::SeqCst) == 0 && control.sleepers.load(Ordering::SeqCst) != 0 {
             control.work.fetch_add(1, Ordering::SeqCst);
             thread::futex_wake(&control.work, 1);
         }

@@ -332,6 +332,8 @@ pub struct Control {
     pub work: AtomicU32,
     /// Workers that sleep on it.
     pub sleepers: AtomicU32,
+    /// Workers that look for kernels without being told.
+    pub lookers: AtomicU32,
     /// Workers that may work.
     pub active: AtomicU32,
     /// 1 once the jail is closed and takes jobs.
@@ -453,10 +455,18 @@ pub struct Core {
     pub flags: [[Lanes; 2]; PIPES * PIPES * 8],
     /// See [`Slice`]; only the pipe is set.
     pub slice: [Slice; SLICES],
+    /// See `ascendc/impl/sparse.h`.
+    pub chosen: [u8; 16384],
+    /// As [`Job::serial`].
+    pub kernel: u32,
+    /// Zero.
+    pub pad: u32,
 }
 
 const _: () = assert!(size_of::<Core>() <= CONTEXT_BYTES as usize);
 // As in `ascendc/impl/core.h`.
 const _: () = assert!(core::mem::offset_of!(Core, slice) == 0x99c0);
-/// Words that the cores of a kernel share.
-pub const SHARED_WORDS: usize = 4096;
+/// Words that the cores of a kernel share: see `ascendc/impl/sync.h`.
+pub const SHARED_WORDS: usize = ZEROED_WORDS + 48 * 3 * 16 * 16;
+/// Of these, what must be zero when a kernel begins.
+pub const ZEROED_WORDS: usize = 4928;

@@ -34,6 +34,7 @@
 #include "impl/select.h"
 #include "impl/slice.h"
 #include "impl/sort.h"
+#include "impl/sparse.h"
 #include "impl/support.h"
 #include "impl/sync.h"
 #include "impl/transpose.h"

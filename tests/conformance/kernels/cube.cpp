@@ -1,5 +1,6 @@
 /* Products on the cube, against the host's: float16, bfloat16, float and int8, shapes that are no multiple of a fractal,
- * sums over several steps, biases, scales, the order of elements in global memory, windows over an image, and Matmul. */
+ * sums over several steps, biases, scales, the order of elements in global memory, windows over an image, matrices of which
+ * half is zero, and Matmul. */
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -41,6 +42,7 @@ template <typename T, typename S, typename D> __aicore__ inline void multiply(GM
     auto c2 = bt.Alloc<TPosition::C2, S>(256);
     DataCopy(a1, aGm, Nd2NzParams(1, m, k, 0, k, m16, 1, 0));
     DataCopy(b1, bGm, Nd2NzParams(1, k, n, 0, n, k16, 1, 0));
+    PipeBarrier<PIPE_ALL>();
     const uint32_t depth = (k + c0 - 1) / c0;
     for (uint32_t i = 0; i < m16 / 16; ++i) {
         LoadData(a2[i * depth * 16 * c0], a1[i * 16 * c0], LoadData2DParams(0, depth, m16 / 16, 0, 0, false, 0));
@@ -56,8 +58,10 @@ template <typename T, typename S, typename D> __aicore__ inline void multiply(GM
     }
     if (mode == kBias) {
         DataCopy(c1, biasGm, Nd2NzParams(1, 1, n, 0, n, 1, 1, 0));
+        PipeBarrier<PIPE_ALL>();
         DataCopy(c2, c1, DataCopyParams(1, (n * 4 + 63) / 64, 0, 0));
     }
+    PipeBarrier<PIPE_ALL>();
     MmadParams p(m, n16, k, 0, false, mode != kBias);
     if (mode == kBias) {
         Mmad(co, a2, b2, c2, p);
@@ -68,6 +72,7 @@ template <typename T, typename S, typename D> __aicore__ inline void multiply(GM
         p.cmatrixInitVal = false;
         Mmad(co, a2, b2, p);
     }
+    PipeBarrier<PIPE_ALL>();
     FixpipeParamsV220 f(n, m, m16, n, mode == kReluHalf);
     if constexpr (kSame<D, half>) {
         f.quantPre = QuantMode_t::F322F16;
@@ -82,6 +87,7 @@ template <typename T, typename S, typename D> __aicore__ inline void multiply(GM
             GlobalTensor<uint64_t> from;
             from.SetGlobalBuffer(reinterpret_cast<uint64_t *>(bias));
             DataCopy(scales, from, DataCopyParams(1, n * 8 / 32, 0, 0));
+            PipeBarrier<PIPE_ALL>();
             Fixpipe(cGm, co, scales, f);
         } else {
             Fixpipe(cGm, co, f);
@@ -126,11 +132,14 @@ __global__ __cube__ void floats(GM_ADDR a, GM_ADDR b, GM_ADDR c, uint32_t m, uin
     LocalTensor<float> a2(TPosition::A2, 0, m16 * k8 * 8), b2(TPosition::B2, 0, n16 * k8 * 8), co(TPosition::CO1, 0, m16 * n16);
     DataCopy(a1, aGm, Nd2NzParams(1, m, k, 0, k, m16, 1, 0));
     DataCopy(b1, bGm, Nd2NzParams(1, n, k, 0, k, n16, 1, 0));
+    PipeBarrier<PIPE_ALL>();
     for (uint32_t i = 0; i < m16 / 16; ++i) {
         LoadData(a2[i * k8 * 128], a1[i * 128], LoadData2DParams(0, k8, m16 / 16, 0, 0, false, 0));
     }
     LoadData(b2, b1, LoadData2DParams(0, k8 * n16 / 16, 1, 0, 0, false, 0));
+    PipeBarrier<PIPE_ALL>();
     Mmad(co, a2, b2, MmadParams(m, n, k, 0, false, true));
+    PipeBarrier<PIPE_ALL>();
     Fixpipe(cGm, co, FixpipeParamsV220(n, m, m16, n, false));
 }
 
@@ -149,6 +158,7 @@ __global__ __cube__ void convolve(GM_ADDR image, GM_ADDR filters, GM_ADDR out)
     LocalTensor<float> co(TPosition::CO1, 0, 32 * 16);
     DataCopy(a1, x, kH * kW * 16);
     DataCopy(b1, w, Nd2NzParams(1, 144, 16, 0, 16, 144, 1, 0));
+    PipeBarrier<PIPE_ALL>();
     LoadData3DParamsV2<half> p;
     for (uint8_t &pad : p.padList) {
         pad = 1;
@@ -163,8 +173,39 @@ __global__ __cube__ void convolve(GM_ADDR image, GM_ADDR filters, GM_ADDR out)
     p.padValue = half(0.5);
     LoadData(a2, a1, p);
     LoadData(b2, b1, LoadData2DParams(0, 9, 1, 0, 0, true, 0));
+    PipeBarrier<PIPE_ALL>();
     Mmad(co, a2, b2, MmadParams(kOutH * kOutW, 16, 144, 0, false, true));
+    PipeBarrier<PIPE_ALL>();
     Fixpipe(y, co, FixpipeParamsV220(16, kOutH * kOutW, 32, 16, false));
+}
+
+/* Two in four elements of B are zero: it comes as the others, in fractals, and where they were. */
+__global__ __cube__ void sparse(GM_ADDR a, GM_ADDR b, GM_ADDR which, GM_ADDR c, uint32_t m, uint32_t n, uint32_t k)
+{
+    using namespace AscendC;
+    const uint32_t fractals = n / 16 * (k / 64);
+    GlobalTensor<int8_t> aGm, bGm;
+    GlobalTensor<uint8_t> whichGm;
+    GlobalTensor<int32_t> cGm;
+    aGm.SetGlobalBuffer(reinterpret_cast<int8_t *>(a));
+    bGm.SetGlobalBuffer(reinterpret_cast<int8_t *>(b));
+    whichGm.SetGlobalBuffer(which);
+    cGm.SetGlobalBuffer(reinterpret_cast<int32_t *>(c));
+    LocalTensor<int8_t> a1(TPosition::A1, 0, m * k), b1(TPosition::B1, 0x20000, n * k / 2), a2(TPosition::A2, 0, m * k), b2(TPosition::B2, 1024, n * k / 2);
+    LocalTensor<uint8_t> i1(TPosition::B1, 0x40000, n * k / 8);
+    LocalTensor<int32_t> co(TPosition::CO1, 0, m * n);
+    DataCopy(a1, aGm, Nd2NzParams(1, m, k, 0, k, m, 1, 0));
+    DataCopy(b1, bGm, n * k / 2);
+    DataCopy(i1, whichGm, n * k / 8);
+    PipeBarrier<PIPE_ALL>();
+    for (uint32_t i = 0; i < m / 16; ++i) {
+        LoadData(a2[i * k * 16], a1[i * 512], LoadData2DParams(0, k / 32, m / 16, 0, 0, false, 0));
+    }
+    LoadDataWithSparse(b2, b1, i1, LoadData2DParams(0, fractals, 0, 0, 0, false, 0));
+    PipeBarrier<PIPE_ALL>();
+    MmadWithSparse(co, a2, b2, MmadParams(m, n, k, false, 0, false, false, false));
+    PipeBarrier<PIPE_ALL>();
+    Fixpipe(cGm, co, FixpipeParamsV220(n, m, m, n, false));
 }
 
 /* Vector cores ask for a product; each has its part of the rows or columns. */
@@ -354,6 +395,28 @@ int main()
             }
             return sum;
         });
+    }
+    for (const auto &[m, n, k] : {std::array<uint32_t, 3>{16, 16, 64}, {32, 272, 192}}) {
+        const auto a = numbers<int8_t>(m * k, 100, 1);
+        std::vector<int8_t> b(n * k, 0), values(n * k / 2);
+        std::vector<uint8_t> which(n * k / 8, 0);
+        for (uint32_t j = 0; j < n; ++j) {
+            for (uint32_t g = 0; g < k / 4; ++g) {
+                const uint32_t first = static_cast<uint32_t>(number(50) + 50) % 3;
+                const uint32_t places[2] = {first, first + 1 + static_cast<uint32_t>(number(50) + 50) % (3 - first)};
+                for (uint32_t e = 0; e < 2; ++e) {
+                    const auto value = static_cast<int8_t>(number(100));
+                    b[j * k + g * 4 + places[e]] = value;
+                    const uint32_t d = g * 2 + e, at = (d / 32 * (n / 16) + j / 16) * 512 + j % 16 * 32 + d % 32;
+                    values[at] = value;
+                    which[at / 4] |= static_cast<uint8_t>((places[e] - e) << (at % 4 * 2));
+                }
+            }
+        }
+        uint8_t *dc = device(std::vector<int32_t>(m * n));
+        sparse<<<1, nullptr, stream>>>(device(a), device(values), device(which), dc, m, n, k);
+        const auto c = product(a, b, m, n, k, true);
+        same("two in four", m, n, k, host<int32_t>(dc, m * n), [&](uint32_t i, uint32_t j) { return c[i * n + j]; });
     }
     for (const auto &[m, n, k] : {std::array<uint32_t, 3>{512, 512, 128}, {300, 100, 70}, {33, 1000, 257}}) {
         matmul_tiling::MultiCoreMatmulTiling api(*platform_ascendc::PlatformAscendCManager::GetInstance());

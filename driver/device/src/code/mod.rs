@@ -195,6 +195,7 @@ fn config(dev: &Inner) -> layout::Config {
         p.rates.scalar_store_cycles as f32,
         f32::from(u8::from(p.rates.vector_source_cycles)),
         p.rates.hbm_write_percent as f32 / 100.0,
+        p.rates.line_bytes as f32,
     ];
     let mut rates = [0.0; layout::RATES];
     rates[..known.len()].copy_from_slice(&known);

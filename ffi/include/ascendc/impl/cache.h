@@ -1,6 +1,9 @@
 /* What L2 holds, for the model clock: which bytes of a transfer come from it, and what must be written back to make
  * room. All cores share one table in the jail; who works at the same time may lose an update, which costs nothing
- * but a little of the model's accuracy. */
+ * but a little of the model's accuracy.
+ *
+ * Blocks that are side by side on the chip come one after the other here. Each takes the others to move as much as itself
+ * meanwhile: what a block of this kernel touched so long ago that all of them together have filled L2 since is gone. */
 #ifndef VINCI_ASCENDC_CACHE_H
 #define VINCI_ASCENDC_CACHE_H
 
@@ -14,6 +17,9 @@ struct Line {
     uint32_t valid;
     uint32_t dirty;
     uint32_t used;
+    /* The kernel that touched it last, and how many granules its block had moved by then. */
+    uint32_t kernel;
+    uint32_t moved;
 };
 constexpr uint32_t kWays = 8;
 
@@ -23,6 +29,13 @@ struct Cache {
     uint64_t unused;
     Line line[];
 };
+
+inline __attribute__((always_inline)) void touch(const Core *c, Cache *cache, Line *line, uint32_t moved)
+{
+    line->used = ++cache->clock;
+    line->kernel = c->kernel;
+    line->moved = moved;
+}
 
 /* One piece that lies in a granule of 4 KiB. */
 inline void look_up_granule(Core *c, Cache *cache, uint64_t granule, uint32_t sectors, uint64_t bytes, bool store, bool bypass)
@@ -39,12 +52,20 @@ inline void look_up_granule(Core *c, Cache *cache, uint64_t granule, uint32_t se
             oldest = set + i;
         }
     }
+    const auto moved = static_cast<uint32_t>((c->bytes[0] + c->bytes[2]) / 4096);
+    if (found && found->kernel == c->kernel) {
+        const uint32_t since = moved > found->moved ? moved - found->moved : found->moved - moved;
+        if (since * c->sharers > static_cast<double>(cache->sets) * kWays) {
+            c->bytes[3] += static_cast<uint64_t>(__builtin_popcount(found->dirty)) * 128;
+            found->valid = found->dirty = 0;
+        }
+    }
     const uint32_t there = found ? found->valid & sectors : 0;
     if (!store) {
         const auto all = static_cast<uint32_t>(__builtin_popcount(sectors));
         c->bytes[1] += bytes * (all - static_cast<uint32_t>(__builtin_popcount(there))) / all;
         if (there == sectors) {
-            found->used = ++cache->clock;
+            touch(c, cache, found, moved);
             return;
         }
         if (bypass) {
@@ -59,7 +80,7 @@ inline void look_up_granule(Core *c, Cache *cache, uint64_t granule, uint32_t se
     }
     found->valid |= sectors;
     found->dirty |= store ? sectors : 0;
-    found->used = ++cache->clock;
+    touch(c, cache, found, moved);
 }
 
 inline __attribute__((noinline)) void look_up(

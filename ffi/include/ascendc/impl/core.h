@@ -41,6 +41,7 @@ enum Rate : int {
     kScalarStore, /* cycles to store one */
     kSources,     /* 1: each source of a vector instruction takes a cycle of its own */
     kWriteBack,   /* what a byte that is written to HBM costs, beside one that is loaded */
+    kLine,        /* bytes of which a row that does not begin at a multiple takes all that it touches */
     kRates = 32
 };
 
@@ -84,6 +85,9 @@ struct Slice {
     uint32_t pad;
 };
 constexpr int kSlices = 1024;
+
+/* Bytes of the indices that go with L0B. */
+constexpr int kChosen = 16384;
 
 /* Bits of Core::mode. */
 constexpr uint32_t kFindRaces = 1, kRecord = 2;
@@ -136,6 +140,11 @@ struct Core {
     Touch touch[kTouches];
     Flag flags[kPipes * kPipes * 8];
     Slice slice[kSlices];
+    /* Of each four bytes of L0B, which of eight elements they are: see sparse.h. */
+    uint8_t chosen[kChosen];
+    /* Number of the launch. */
+    uint32_t kernel;
+    uint32_t pad;
 };
 
 static_assert(sizeof(Core) <= 0x20000, "the context of a core has 128 KiB");
@@ -166,6 +175,11 @@ enum Scratch : int {
     kWaitsAt = 63    /* where it waits for another core */
 };
 
+#if defined(__VINCI_HARNESS__)
+/* Instructions that are tested in a process of their own: whoever tests them is the device. */
+Core *core();
+[[noreturn]] void harness_failed();
+#else
 /* A core's stack is aligned to its size, and the context lies at its low end. */
 inline __attribute__((always_inline)) Core *core()
 {
@@ -173,6 +187,7 @@ inline __attribute__((always_inline)) Core *core()
     __asm__("mov %%rsp, %0" : "=r"(sp));
     return reinterpret_cast<Core *>(sp & ~0xfffffull);
 }
+#endif
 
 } // namespace vinci
 

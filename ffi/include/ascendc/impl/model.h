@@ -59,9 +59,28 @@ inline __attribute__((always_inline)) lanes_t sharers(const Core *c, lanes_t now
     return 1 + (c->sharers - 1) * ((c->flow + kBegin) / (now + kBegin));
 }
 
+/* Bytes that a transfer of `rows` pieces moves between a core and global memory: of a piece that lies across lines, but does
+ * not begin with one, the lines whole. */
+inline double moved_bytes(const Core *c, uint64_t at, uint64_t bytes, uint64_t rows, uint64_t pitch)
+{
+    const auto line = static_cast<uint64_t>(c->rates[kLine]);
+    const uint64_t row = rows == 0 ? 0 : bytes / rows;
+    if (line < 2 || row == 0 || (at % line == 0 && (pitch % line == 0 || rows == 1))) {
+        return static_cast<double>(bytes);
+    }
+    /* Rows repeat themselves before long. */
+    constexpr uint64_t kEnough = 64;
+    const uint64_t seen = pitch % line == 0 ? 1 : (rows < kEnough ? rows : kEnough);
+    uint64_t all = 0;
+    for (uint64_t r = 0; r < seen; ++r) {
+        const uint64_t begin = (at + r * pitch) % line, lines = (begin + row + line - 1) / line;
+        all += begin == 0 || lines == 1 ? row : lines * line;
+    }
+    return static_cast<double>(all) * static_cast<double>(rows) / static_cast<double>(seen);
+}
+
 /* A transfer from or to global memory, of `rows` pieces that are `pitch` bytes apart there; it takes the core
- * `least` cycles. Where `global` is not
- * said, nothing is known about the caches, and it is charged to HBM. */
+ * `least` cycles. Where `global` is not said, nothing is known about the caches, and it is charged to HBM. */
 inline __attribute__((noinline)) void charge_global(
     Pipe pipe, uint64_t bytes, uint64_t rows, const void *global = nullptr, uint64_t pitch = 0, bool bypass = false,
     double least = 0)
@@ -70,7 +89,7 @@ inline __attribute__((noinline)) void charge_global(
     const bool loads = pipe == kMte2;
     look_up(c, reinterpret_cast<uint64_t>(global), bytes, rows, pitch, !loads, bypass);
     const lanes_t start = issue(c, pipe), others = sharers(c, start);
-    const double b = static_cast<double>(bytes), l2 = b / c->rates[kAllL2] * others[kHit], hbm = b / c->rates[kAllHbm];
+    const double b = moved_bytes(c, reinterpret_cast<uint64_t>(global), bytes, rows, pitch), l2 = b / c->rates[kAllL2] * others[kHit], hbm = b / c->rates[kAllHbm];
     lanes_t cost;
     if (loads) {
         const double near = larger(b / c->rates[kCoreL2], l2), far = b / c->rates[kCoreHbm];

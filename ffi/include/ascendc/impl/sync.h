@@ -7,7 +7,7 @@
 
 namespace vinci {
 
-inline Pipe pipe_of(pipe_t pipe)
+constexpr Pipe pipe_of(pipe_t pipe)
 {
     switch (pipe) {
         case PIPE_V: return kV;
@@ -166,7 +166,11 @@ inline int64_t GetArchVersion(uint32_t &version)
 [[noreturn]] inline void Trap() { __asm__ volatile("ud2"); __builtin_unreachable(); }
 
 /* Flags between cores. The words that the cores of a kernel share: 0 to 15 are barriers of all of one kind of core,
- * 16 on are counted flags per block, direction and id. */
+ * 16 on are counted flags per block, direction and id. What is behind kBlockFlags and kGroupFlags (order.h) are times:
+ * of barriers, of flags of all cores, and of flags within a block, which nobody sets back. */
+constexpr uint64_t kBarrierTimes = 4096, kAllTimes = 4160, kBlockTimes = 4928;
+/* As many times of a flag are kept: how often it can be set before somebody waits for it, on the chip 15 times. */
+constexpr uint64_t kTimesKept = 16;
 inline uint64_t *shared_word(uint64_t index)
 {
     vinci::Core *c = vinci::core();
@@ -184,6 +188,53 @@ inline void wait_at_least(uint64_t *word, uint64_t value)
 /* How often this core has come to barrier or flag `which`: kept in its own words. */
 inline uint64_t &visits(uint64_t which) { return vinci::core()->scratch[960 + which]; }
 
+/* The latest of all who come to a place, lane by lane. Later than zero, numbers are in the order of their bits. */
+inline void arrive(uint64_t *times, vinci::lanes_t mine)
+{
+    for (int lane = 0; lane < 3; ++lane) {
+        const double time = mine[lane];
+        uint64_t bits, there = __atomic_load_n(times + lane, __ATOMIC_RELAXED);
+        __builtin_memcpy(&bits, &time, sizeof(bits));
+        while (there < bits && !__atomic_compare_exchange_n(times + lane, &there, bits, true, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) {
+        }
+    }
+}
+inline vinci::lanes_t latest_of(const uint64_t *times)
+{
+    vinci::lanes_t latest = {};
+    for (int lane = 0; lane < 3; ++lane) {
+        const uint64_t bits = __atomic_load_n(times + lane, __ATOMIC_ACQUIRE);
+        double time;
+        __builtin_memcpy(&time, &bits, sizeof(time));
+        latest[lane] = time;
+    }
+    return latest;
+}
+
+/* Three times in a word, to 12 bits each. */
+inline uint64_t packed(vinci::lanes_t time)
+{
+    uint64_t word = 0;
+    for (int lane = 0; lane < 3; ++lane) {
+        const auto narrow = static_cast<float>(time[lane]);
+        uint32_t bits;
+        __builtin_memcpy(&bits, &narrow, sizeof(bits));
+        word |= static_cast<uint64_t>(bits >> 11) << (21 * lane);
+    }
+    return word;
+}
+inline vinci::lanes_t unpacked(uint64_t word)
+{
+    vinci::lanes_t time = {};
+    for (int lane = 0; lane < 3; ++lane) {
+        const auto bits = static_cast<uint32_t>(word >> (21 * lane) & 0x1fffff) << 11;
+        float wide;
+        __builtin_memcpy(&wide, &bits, sizeof(wide));
+        time[lane] = wide;
+    }
+    return time;
+}
+
 /* All blocks meet. */
 inline __attribute__((noinline)) void meet(uint64_t which, uint64_t parties)
 {
@@ -191,25 +242,13 @@ inline __attribute__((noinline)) void meet(uint64_t which, uint64_t parties)
     vinci::Core *c = vinci::core();
     /* The latest of all goes on last: its time is there for the others before it is counted. A core that is a round
      * ahead uses other words. */
-    uint64_t *times = shared_word(3712 + (which % 8 * 2 + visits(56 + which % 8)++ % 2) * 4);
-    for (int lane = 0; lane < 3; ++lane) {
-        double mine = c->time[vinci::kS][lane];
-        uint64_t bits, there = __atomic_load_n(times + lane, __ATOMIC_RELAXED);
-        __builtin_memcpy(&bits, &mine, sizeof(bits));
-        while (there < bits && !__atomic_compare_exchange_n(times + lane, &there, bits, true, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) {
-        }
-    }
+    uint64_t *times = shared_word(kBarrierTimes + (which % 8 * 2 + visits(56 + which % 8)++ % 2) * 4);
+    arrive(times, c->time[vinci::kS]);
     uint64_t *word = shared_word(which);
     const uint64_t mine = __atomic_add_fetch(word, 1, __ATOMIC_ACQ_REL);
     const uint64_t round = (mine + parties - 1) / parties;
     wait_at_least(word, round * parties);
-    vinci::lanes_t latest = c->time[vinci::kS];
-    for (int lane = 0; lane < 3; ++lane) {
-        const uint64_t bits = __atomic_load_n(times + lane, __ATOMIC_ACQUIRE);
-        double time;
-        __builtin_memcpy(&time, &bits, sizeof(time));
-        latest[lane] = vinci::larger(latest[lane], time);
-    }
+    const vinci::lanes_t latest = vinci::larger(c->time[vinci::kS], latest_of(times));
     for (vinci::lanes_t &time : c->time) {
         time = latest;
     }
@@ -239,12 +278,32 @@ inline void SyncAll(const GlobalTensor<int32_t> &, const LocalTensor<int32_t> &,
     }
 }
 
+/* Where core `who` of a block (0: the cube core, then its vector cores) says when it set a flag for the `nth` time. */
+inline uint64_t *set_time(uint64_t group, uint64_t who, uint16_t id, uint64_t nth)
+{
+    return shared_word(kBlockTimes + ((group % 48 * 3 + who) * 16 + (id & 15)) * kTimesKept + nth % kTimesKept);
+}
+inline uint64_t *all_times(bool vector, uint16_t id, uint64_t nth) { return shared_word(kAllTimes + ((vector * 16 + (id & 15)) * 8 + nth % 8) * 3); }
+
+/* How often this core has set a flag. */
+inline uint64_t &settings(uint64_t which) { return vinci::core()->scratch[896 + which]; }
+
 template <uint8_t mode, pipe_t pipe> inline void CrossCoreSetFlag(uint16_t id)
 {
     vinci::Core *c = vinci::core();
     vinci::charge_scalar(c, c->rates[vinci::kIssue]);
     const uint64_t flags = 16;
-    const uint64_t group = c->role == vinci::kAiv ? c->block / c->sub_blocks : c->block;
+    const bool vector = c->role == vinci::kAiv;
+    const uint64_t group = vector ? c->block / c->sub_blocks : c->block;
+    /* It is set when the pipe has done what it was told so far, and seen as late as memory is. */
+    constexpr vinci::Pipe from = vinci::pipe_of(pipe);
+    const vinci::lanes_t time = vinci::larger(vinci::larger(c->time[from], c->time[vinci::kS]), c->tail[from]) + c->rates[vinci::kHbmLatency];
+    const uint64_t nth = ++settings((mode * 16 + (id & 15)) & 63);
+    if constexpr (mode == 0) {
+        arrive(all_times(vector, id, nth), time);
+    } else {
+        __atomic_store_n(set_time(group, vector ? 1 + c->sub_block : 0, id, nth), packed(time), __ATOMIC_RELAXED);
+    }
     const uint64_t slot = flags + ((group % 96) * 2 + (c->role == vinci::kAiv)) * 16 + (id & 15);
     if constexpr (mode == 2) {
         __atomic_add_fetch(shared_word(slot), 1, __ATOMIC_ACQ_REL);
@@ -257,7 +316,7 @@ template <uint8_t mode, pipe_t pipe> inline void CrossCoreSetFlag(uint16_t id)
 
 template <uint8_t mode = 2, pipe_t pipe = PIPE_S> inline void CrossCoreWaitFlag(uint16_t id)
 {
-    const vinci::Core *c = vinci::core();
+    vinci::Core *c = vinci::core();
     const uint64_t flags = 16;
     const bool vector = c->role == vinci::kAiv;
     const uint64_t group = vector ? c->block / c->sub_blocks : c->block;
@@ -272,6 +331,17 @@ template <uint8_t mode = 2, pipe_t pipe = PIPE_S> inline void CrossCoreWaitFlag(
         const uint64_t all = static_cast<uint64_t>(c->blocks) * (vector ? c->sub_blocks : 1);
         wait_at_least(shared_word(flags + 96 * 32 + 32 * 16 + vector * 16 + (id & 15)), nth * all);
     }
+    vinci::lanes_t set = {};
+    if constexpr (mode == 0) {
+        set = latest_of(all_times(vector, id, nth));
+    } else {
+        const bool by_cube = mode == 2 && vector;
+        for (uint64_t who = by_cube ? 0 : 1; who <= (by_cube ? 0 : c->sub_blocks); ++who) {
+            set = vinci::larger(set, unpacked(__atomic_load_n(set_time(group, who, id, nth), __ATOMIC_RELAXED)));
+        }
+    }
+    vinci::lanes_t &time = c->time[vinci::pipe_of(pipe)];
+    time = vinci::larger(time, set);
 }
 
 } // namespace AscendC
