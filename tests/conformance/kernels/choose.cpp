@@ -16,7 +16,9 @@ template <typename T> __aicore__ inline void put(GM_ADDR out, int result, const 
 {
     AscendC::GlobalTensor<T> y;
     y.SetGlobalBuffer(reinterpret_cast<T *>(out + result * kOut), kOut / sizeof(T));
+    AscendC::PipeBarrier<PIPE_ALL>();
     AscendC::DataCopy(y, from, kOut / sizeof(T));
+    AscendC::PipeBarrier<PIPE_ALL>();
 }
 
 extern "C" __global__ __aicore__ void choose(GM_ADDR first, GM_ADDR second, GM_ADDR out, int mode)
@@ -30,6 +32,7 @@ extern "C" __global__ __aicore__ void choose(GM_ADDR first, GM_ADDR second, GM_A
     auto bits = memory.Alloc<uint8_t, kOut>();
     DataCopy(a, x, kCount);
     DataCopy(b, z, kCount);
+    PipeBarrier<PIPE_ALL>();
     const auto how = static_cast<CMPMODE>(mode);
     uint64_t mask[2] = {0x00ff0ff0aaaa5555ull, 0};
 
@@ -84,6 +87,7 @@ template <typename T> __aicore__ inline void pile(GM_ADDR values, GM_ADDR sum, G
     x.SetGlobalBuffer(reinterpret_cast<T *>(values) + GetBlockIdx() * count, count);
     auto t = memory.Alloc<T>(count);
     DataCopy(t, x, count);
+    PipeBarrier<PIPE_ALL>();
     targets[0].SetGlobalBuffer(reinterpret_cast<T *>(sum), count);
     targets[1].SetGlobalBuffer(reinterpret_cast<T *>(most), count);
     targets[2].SetGlobalBuffer(reinterpret_cast<T *>(least), count);

@@ -18,7 +18,9 @@ template <typename T> __aicore__ inline void put(GM_ADDR out, int result, const 
 {
     AscendC::GlobalTensor<T> y;
     y.SetGlobalBuffer(reinterpret_cast<T *>(out + result * kOut), kOut / sizeof(T));
+    AscendC::PipeBarrier<PIPE_ALL>();
     AscendC::DataCopy(y, from, kOut / sizeof(T));
+    AscendC::PipeBarrier<PIPE_ALL>();
 }
 
 struct NoTiling {};
@@ -38,6 +40,7 @@ extern "C" __global__ __aicore__ void rearrange(GM_ADDR scores, GM_ADDR numbers,
     DataCopy(score, x, kCount);
     DataCopy(number, n, kCount);
     DataCopy(offset, o, kCount);
+    PipeBarrier<PIPE_ALL>();
 
     Sort32(work, score, number, kCount / 32);
     put(out, kGroups, work);

@@ -27,6 +27,13 @@ template <typename T> __aicore__ inline void reduce(GM_ADDR in, GM_ADDR out, uin
     y.SetGlobalBuffer(reinterpret_cast<T *>(out), (kForms + 3) * kOut / sizeof(T));
     LocalTensor<T> src = a.Get<T>(), dst = b.Get<T>(), work = c.Get<T>();
     DataCopy(src, x, kBytes / sizeof(T));
+    PipeBarrier<PIPE_ALL>();
+    /* Other pipes store results, which the next must not overtake. */
+    auto put = [&](int result, uint32_t elements) {
+        PipeBarrier<PIPE_ALL>();
+        DataCopy(y[result * kOut / sizeof(T)], dst, elements);
+        PipeBarrier<PIPE_ALL>();
+    };
     uint64_t bits[2] = {low, high};
     for (int form = 0; form < kForms; ++form) {
         Duplicate(dst, T(7), kOut / sizeof(T));
@@ -42,21 +49,21 @@ template <typename T> __aicore__ inline void reduce(GM_ADDR in, GM_ADDR out, uin
             case kBlockMin: ReduceDataBlock<ReduceType::MIN, T>(dst, src, bits, kRepeats, 1, 1, kStride); break;
             case kPair: PairReduceSum(dst, src, bits, kRepeats, 1, 1, kStride); break;
         }
-        DataCopy(y[form * kOut / sizeof(T)], dst, kOut / sizeof(T));
+        put(form, kOut / sizeof(T));
     }
     Duplicate(dst, T(7), 64);
     ReduceMax(dst, src, work, lanes, kRepeats, kStride, true);
     ReduceMin(dst[32], src, work, lanes, kRepeats, kStride, false);
-    DataCopy(y[kForms * kOut / sizeof(T)], dst, 64);
+    put(kForms, 64);
     ReduceSum(dst, src, work, lanes, kRepeats, kStride);
     ReduceSum(dst[32], src, work, 5 * 256 / sizeof(T) + 3);
     dst.SetValue(33, GetReduceRepeatSumSpr<T>());
-    DataCopy(y[(kForms + 1) * kOut / sizeof(T)], dst, 64);
+    put(kForms + 1, 64);
     /* A count of elements instead of lanes. */
     SetMaskCount();
     WholeReduceSum(dst, src, static_cast<int32_t>(2 * 256 / sizeof(T) + 5), 1, 1, 1, 8);
     SetMaskNorm();
-    DataCopy(y[(kForms + 2) * kOut / sizeof(T)], dst, 64);
+    put(kForms + 2, 64);
 }
 
 extern "C" __global__ __aicore__ void reduce_half(GM_ADDR in, GM_ADDR out, uint64_t low, uint64_t high, int lanes)
