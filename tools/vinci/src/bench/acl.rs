@@ -1,6 +1,8 @@
 //! The C libraries as a program sees them: loaded at run time, called by their CANN names.
 
-use std::ffi::c_void;
+use std::ffi::{CStr, CString, c_char, c_void};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use libloading::Library;
@@ -34,9 +36,27 @@ pub struct Acl {
     capture_begin: unsafe extern "C" fn(Handle, i32) -> i32,
     capture_end: unsafe extern "C" fn(Handle, *mut Handle) -> i32,
     execute: unsafe extern "C" fn(Handle, Handle) -> i32,
+    softmax_prepare: unsafe extern "C" fn(Handle, i64, Handle, *mut u64, *mut Handle) -> i32,
+    softmax: unsafe extern "C" fn(Handle, u64, Handle, Handle) -> i32,
+    load: unsafe extern "C" fn(*const c_char, *const c_void, *mut Handle) -> i32,
+    unload: unsafe extern "C" fn(Handle) -> i32,
+    function: unsafe extern "C" fn(Handle, *const c_char, *mut Handle) -> i32,
+    launch_own: LaunchOwn,
     stream: Handle,
     _libraries: (Library, Library),
 }
+
+/// aclrtLaunchKernelWithHostArgs.
+type LaunchOwn = unsafe extern "C" fn(
+    Handle,
+    u32,
+    Handle,
+    *const c_void,
+    *const c_void,
+    usize,
+    *const c_void,
+    usize,
+) -> i32;
 
 /// The operands of an addition in place, and its factor.
 pub struct Adder {
@@ -98,6 +118,16 @@ impl Acl {
             aclmdlRICaptureEnd: unsafe extern "C" fn(Handle, *mut Handle) -> i32,
             aclmdlRIExecuteAsync: unsafe extern "C" fn(Handle, Handle) -> i32,
         );
+        let (softmax_prepare, softmax) = symbols!(ops,
+            aclnnSoftmaxGetWorkspaceSize: unsafe extern "C" fn(Handle, i64, Handle, *mut u64, *mut Handle) -> i32,
+            aclnnSoftmax: unsafe extern "C" fn(Handle, u64, Handle, Handle) -> i32,
+        );
+        let (load, unload, function, launch_own) = symbols!(acl,
+            aclrtBinaryLoadFromFile: unsafe extern "C" fn(*const c_char, *const c_void, *mut Handle) -> i32,
+            aclrtBinaryUnLoad: unsafe extern "C" fn(Handle) -> i32,
+            aclrtBinaryGetFunction: unsafe extern "C" fn(Handle, *const c_char, *mut Handle) -> i32,
+            aclrtLaunchKernelWithHostArgs: LaunchOwn,
+        );
         let (mut stream, mut nop) = (std::ptr::null_mut(), 0);
         // SAFETY: called as the headers say; initialising twice is answered with a code that is no matter here.
         unsafe {
@@ -122,6 +152,12 @@ impl Acl {
             capture_begin,
             capture_end,
             execute,
+            softmax_prepare,
+            softmax,
+            load,
+            unload,
+            function,
+            launch_own,
             stream,
             _libraries: (acl, ops),
         })
@@ -163,7 +199,12 @@ impl Acl {
 
     /// A square tensor over device memory.
     pub fn square(&self, dtype: i32, n: i64, data: Handle) -> Handle {
-        let (dims, storage) = ([n, n], [n * n]);
+        self.matrix(dtype, [n, n], data)
+    }
+
+    /// A tensor of rows and columns over device memory.
+    pub fn matrix(&self, dtype: i32, dims: [i64; 2], data: Handle) -> Handle {
+        let storage = [dims[0] * dims[1]];
         // SAFETY: the arrays are as long as their counts say.
         unsafe {
             (self.create_tensor)(dims.as_ptr(), 2, dtype, std::ptr::null(), 0, 2, storage.as_ptr(), 1, data)
@@ -227,5 +268,53 @@ impl Acl {
     pub fn execute(&self, model: Handle) -> Result<()> {
         // SAFETY: handles that the library checks.
         ok("aclmdlRIExecuteAsync", unsafe { (self.execute)(model, self.stream) })
+    }
+
+    /// aclnnSoftmax along rows, both phases, and the wait for it.
+    pub fn softmax(&self, x: Handle, out: Handle) -> Result<()> {
+        let (mut size, mut executor) = (0, std::ptr::null_mut());
+        // SAFETY: handles that the library checks; places for answers are locals.
+        unsafe {
+            ok("aclnnSoftmaxGetWorkspaceSize", (self.softmax_prepare)(x, 1, out, &mut size, &mut executor))?;
+            let space = if size == 0 { std::ptr::null_mut() } else { self.malloc(size as usize)? };
+            ok("aclnnSoftmax", (self.softmax)(space, size, executor, self.stream))?;
+            self.synchronize()?;
+            if !space.is_null() {
+                self.free(space)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// aclrtBinaryLoadFromFile.
+    pub fn load(&self, code: &Path) -> Result<Handle> {
+        let (path, mut binary) = (CString::new(code.as_os_str().as_bytes())?, std::ptr::null_mut());
+        // SAFETY: a string that ends with NUL; the place for the answer is a local.
+        ok("aclrtBinaryLoadFromFile", unsafe { (self.load)(path.as_ptr(), std::ptr::null(), &mut binary) })?;
+        Ok(binary)
+    }
+
+    /// aclrtBinaryUnLoad.
+    pub fn unload(&self, binary: Handle) -> Result<()> {
+        // SAFETY: a handle that the library checks.
+        ok("aclrtBinaryUnLoad", unsafe { (self.unload)(binary) })
+    }
+
+    /// aclrtBinaryGetFunction.
+    pub fn function(&self, binary: Handle, name: &CStr) -> Result<Handle> {
+        let mut function = std::ptr::null_mut();
+        // SAFETY: as in `load`.
+        ok("aclrtBinaryGetFunction", unsafe { (self.function)(binary, name.as_ptr(), &mut function) })?;
+        Ok(function)
+    }
+
+    /// aclrtLaunchKernelWithHostArgs, of arguments of eight bytes each.
+    pub fn launch_own(&self, function: Handle, blocks: u32, args: &[u64]) -> Result<()> {
+        let none = std::ptr::null();
+        let (at, len) = (args.as_ptr().cast(), size_of_val(args));
+        // SAFETY: a live stream, a handle that the library checks, and arguments that it copies.
+        ok("aclrtLaunchKernelWithHostArgs", unsafe {
+            (self.launch_own)(function, blocks, self.stream, none, at, len, none, 0)
+        })
     }
 }

@@ -21,13 +21,15 @@ pub enum Type {
 }
 
 /// Square matrices on the device: two factors and a place for their product.
-struct Operands {
+pub struct Operands {
     tensors: [Handle; 3],
-    memory: [Handle; 3],
+    /// Where they are.
+    pub memory: [Handle; 3],
 }
 
 impl Operands {
-    fn new(acl: &Acl, dtype: Type, n: usize, factors: [&[f32]; 2]) -> Result<Self> {
+    /// Factors of that type.
+    pub fn new(acl: &Acl, dtype: Type, n: usize, factors: [&[f32]; 2]) -> Result<Self> {
         let encode = |v: &[f32]| -> Vec<u8> {
             match dtype {
                 Type::F32 => v.iter().flat_map(|x| x.to_ne_bytes()).collect(),
@@ -45,22 +47,25 @@ impl Operands {
         Ok(Self { tensors: memory.map(|at| acl.square(dtype as i32, n as i64, at)), memory })
     }
 
-    fn product(&self, acl: &Acl) -> Result<()> {
+    /// aclnnMatmul.
+    pub fn product(&self, acl: &Acl) -> Result<()> {
         acl.matmul(self.tensors[0], self.tensors[1], self.tensors[2])
     }
 
-    fn free(self, acl: &Acl) -> Result<()> {
+    /// Gives the memory back.
+    pub fn free(self, acl: &Acl) -> Result<()> {
         self.memory.into_iter().try_for_each(|at| acl.free(at))
     }
 }
 
-fn factors(n: usize) -> [Vec<f32>; 2] {
+/// Two matrices of numbers within ±1/2.
+pub fn factors(n: usize) -> [Vec<f32>; 2] {
     let value = |i: usize| ((i * 7919) % 1009) as f32 / 1009.0 - 0.5;
     [0, 17].map(|from| (0..n * n).map(|i| value(i + from)).collect())
 }
 
 /// GFLOP/s of products of `n`³, as many as a turn takes.
-fn rate(effort: Effort, n: usize, mut product: impl FnMut() -> Result<()>) -> Result<f64> {
+pub fn rate(effort: Effort, n: usize, mut product: impl FnMut() -> Result<()>) -> Result<f64> {
     let (start, mut products) = (Instant::now(), 0u32);
     while products == 0 || start.elapsed() < effort.turn {
         product()?;

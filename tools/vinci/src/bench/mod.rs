@@ -6,6 +6,7 @@ mod graph;
 mod matmul;
 mod memory;
 mod opencl;
+mod own;
 mod rows;
 mod served;
 
@@ -20,7 +21,7 @@ use rows::ROWS;
 /// Shown below the help.
 pub const EXAMPLES: &str = "Ours and the peer are measured turn by turn, and the medians are shown: a ratio above 1 is \
 better than the peer.\nOther work on the machine makes both slower: repeat a row that surprises.\n\nExamples:\n  \
-vinci bench                        all rows, about two minutes\n  \
+vinci bench                        all rows, about three minutes\n  \
 vinci bench memcpy_d2h             one row\n  \
 vinci bench --json | jq .ratio     for a script\n  \
 vinci bench --check                fails if a row misses its target";
@@ -37,7 +38,7 @@ pub struct Args {
     /// Few repetitions: shows that the rows work, not how fast they are
     #[arg(long)]
     quick: bool,
-    /// End with an error if a row misses its target, or cannot be judged because its peer is missing
+    /// End with an error if a row misses its target, or cannot be judged because what it needs is missing
     #[arg(long)]
     check: bool,
     /// Prints the resident memory of a process that opened the device, for the row rss_open
@@ -46,6 +47,9 @@ pub struct Args {
     /// Launches when it is told to, for the rows served_*
     #[arg(long, hide = true)]
     launch_when_told: bool,
+    /// Loads this code object, launches, and prints how long both took, for the row own_first
+    #[arg(long, hide = true, value_name = "FILE")]
+    first_launch: Option<std::path::PathBuf>,
 }
 
 /// How much to repeat.
@@ -61,6 +65,7 @@ pub struct Effort {
 #[derive(Serialize)]
 pub struct Row {
     name: &'static str,
+    /// Not a number if it was not measured; then `peer` says why.
     value: f64,
     unit: &'static str,
     peer: String,
@@ -95,7 +100,7 @@ fn judge(rows: &[Row]) -> Result<()> {
         problems.push(format!("below target: {missed}"));
     }
     if !unknown.is_empty() {
-        problems.push(format!("not judged, the peer is missing: {unknown}"));
+        problems.push(format!("not judged, what they need is missing: {unknown}"));
     }
     if !problems.is_empty() {
         bail!("{}", problems.join("; "));
@@ -143,6 +148,9 @@ pub fn run(args: &Args) -> Result<()> {
     if args.launch_when_told {
         return served::launch_when_told();
     }
+    if let Some(code) = &args.first_launch {
+        return own::first_launch(code);
+    }
     // SAFETY: the first thing that this process does.
     unsafe { blas::prepare() };
     let effort = match args.quick {
@@ -151,6 +159,7 @@ pub fn run(args: &Args) -> Result<()> {
     };
     let wanted = ROWS.iter().filter(|r| args.rows.is_empty() || args.rows.iter().any(|n| n == r.name));
     let wanted: Vec<_> = wanted.collect();
+    let _scratch = own::Scratch;
     let bar = indicatif::ProgressBar::new(wanted.len() as u64);
     bar.set_style(indicatif::ProgressStyle::with_template("{bar:30} {pos}/{len} {msg}")?);
     let mut done = Vec::new();
@@ -160,7 +169,7 @@ pub fn run(args: &Args) -> Result<()> {
         let value = median(&samples.ours).unwrap_or(f64::NAN);
         let peer_value = median(&samples.peer);
         let ratio = peer_value.map(|p| if r.higher_is_better { value / p } else { p / value });
-        let met = (r.met)(value, ratio);
+        let met = if value.is_nan() { None } else { (r.met)(value, ratio) };
         let row =
             Row { name: r.name, value, unit: r.unit, peer, peer_value, ratio, target: r.target.into(), met };
         if args.json {
@@ -178,7 +187,11 @@ pub fn run(args: &Args) -> Result<()> {
 }
 
 fn print_table(rows: &[Row]) {
-    let number = |v: f64| if v >= 1e5 { format!("{v:.0}") } else { format!("{v:.3}") };
+    let number = |v: f64| match v {
+        v if v.is_nan() => "-".into(),
+        v if v >= 1e5 => format!("{v:.0}"),
+        v => format!("{v:.3}"),
+    };
     let cells = rows.iter().map(|r| {
         vec![
             r.name.into(),

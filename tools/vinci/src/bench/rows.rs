@@ -10,7 +10,7 @@ use super::acl::{Acl, Direction};
 use super::matmul::{Type, halves, measure as matmul};
 use super::memory::{copy, malloc_free};
 use super::opencl::{MISSING, Pocl};
-use super::{Effort, Samples, median, turns};
+use super::{Effort, Samples, median, own, turns};
 
 /// A row.
 pub struct RowKind {
@@ -62,6 +62,14 @@ pub const ROWS: &[RowKind] = &[
     row!("matmul_f32_4096", "GFLOP/s", higher, ">= 0.9 x", |_, r| Some(r? >= 0.9), |e| matmul(Effort { turns: e.turns.min(3), ..e }, 4096, Type::F32)),
     row!("matmul_bf16_1024", "GFLOP/s", higher, "", |_, _| None, |e| matmul(e, 1024, Type::Bf16)),
     row!("matmul_f16_1024", "GFLOP/s", higher, ">= 1 x, within 2 %", |_, r| Some(r? >= 0.98), |e| halves(e, 1024)),
+    row!("own_launch_rate", "launches/s", higher, ">= 200,000", |v, _| Some(v >= 2e5), own::launch_rate),
+    row!("own_launch_sync", "us", lower, "<= 5 us more", |v, r| Some(v - v * r? <= 5.0), own::launch_sync),
+    row!("own_add_f16", "ms", lower, "<= 3 x the time", |_, r| Some(r? >= 1.0 / 3.0), own::add),
+    row!("own_matmul_f16_1024", "GFLOP/s", higher, ">= 0.3 x", |_, r| Some(r? >= 0.3), own::product),
+    row!("own_softmax_f32", "ms", lower, "", |_, _| None, own::softmax),
+    row!("own_compile", "s", lower, "<= 3 s", |v, _| Some(v <= 3.0), own::compile),
+    row!("own_load", "ms", lower, "<= 5 ms", |v, _| Some(v <= 5.0), own::load),
+    row!("own_first", "ms", lower, "<= 20 ms", |v, _| Some(v <= 20.0), own::first),
     row!("rss_open", "MiB", lower, "< 64 MiB", |v, _| Some(v < 64.0), rss_open),
 ];
 
@@ -71,22 +79,32 @@ fn peer_name(pocl: &Option<Pocl>) -> String {
 
 /// Empty kernels launched in a second, over `time`.
 pub fn rate(acl: &Acl, time: Duration) -> Result<f64> {
+    rate_of(acl, time, || acl.launch())
+}
+
+/// Launches in a second, over `time`.
+pub fn rate_of(acl: &Acl, time: Duration, launch: impl Fn() -> Result<()>) -> Result<f64> {
     let (start, mut n) = (Instant::now(), 0u32);
     while start.elapsed() < time {
-        (0..10_000).try_for_each(|_| acl.launch())?;
+        (0..10_000).try_for_each(|_| launch())?;
         n += 10_000;
     }
     acl.synchronize()?;
     Ok(f64::from(n) / start.elapsed().as_secs_f64())
 }
 
-/// The median of microseconds from a launch to its end, over `time`.
+/// The median of microseconds from the launch of an empty kernel to its end, over `time`.
 pub fn round_trip(acl: &Acl, time: Duration) -> Result<f64> {
+    round_trip_of(acl, time, || acl.launch())
+}
+
+/// The median of microseconds from a launch to its end, over `time`.
+pub fn round_trip_of(acl: &Acl, time: Duration, launch: impl Fn() -> Result<()>) -> Result<f64> {
     let mut times = Vec::new();
     let start = Instant::now();
     while start.elapsed() < time {
         let t = Instant::now();
-        acl.launch()?;
+        launch()?;
         acl.synchronize()?;
         times.push(t.elapsed().as_secs_f64() * 1e6);
     }

@@ -49,6 +49,11 @@ impl Clang {
         bail!("no clang {OLDEST} or newer on the path; Debian: apt-get install clang-{TESTED}")
     }
 
+    /// Where it is, or its name.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// The frontend's options for an ordinary C++ file, without those that name the file and what is made of it.
     pub fn frontend(&self, flags: &[String], file: &Path) -> Result<Vec<OsString>> {
         let mut driver = Command::new(&self.path);

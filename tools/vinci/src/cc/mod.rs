@@ -4,7 +4,7 @@
 //! host's own instruction set, with notes. The host's half becomes an ordinary object that holds the code object and
 //! registers it before main.
 
-mod clang;
+pub(crate) mod clang;
 pub mod scan;
 
 use std::fmt::Write as _;
