@@ -211,7 +211,7 @@ macro_rules! float {
         }
     };
 }
-float!(f32, math::exp_f32, math::log_f32, math::tanh_f32, math::sigmoid_f32, libm::erff);
+float!(f32, math::exp_f32, math::log_f32, math::tanh_f32, math::sigmoid_f32, math::erf_f32);
 float!(f64, f64::exp, f64::ln, f64::tanh, |x: f64| 1.0 / (1.0 + (-x).exp()), libm::erf);
 
 /// Integer functions that go through `f64`.

@@ -86,6 +86,19 @@ pub fn attention(args: &ArgsView<'_>) -> Result<Work, ArgsError> {
     Ok(work)
 }
 
+/// Tensors dq `[B, H, G, S, D]`, dk and dv `[B, H, T, D]` among others: five products.
+pub fn attention_backward(args: &ArgsView<'_>) -> Result<Work, ArgsError> {
+    let mut work = attention(args)?;
+    work.cube_flops = work.cube_flops.saturating_mul(5) / 2;
+    work.vector_ops = work.vector_ops.saturating_mul(2);
+    for i in 1..3 {
+        let moved = bytes(&args.tensor(i)?);
+        work.bytes_read = work.bytes_read.saturating_sub(moved);
+        work.bytes_written = work.bytes_written.saturating_add(moved);
+    }
+    Ok(work)
+}
+
 /// Tensors x `[.., m, n]` and others.
 pub fn triangular_solve(args: &ArgsView<'_>) -> Result<Work, ArgsError> {
     let mut work = streaming(args, 1, 1)?;

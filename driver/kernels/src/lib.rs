@@ -14,6 +14,7 @@ mod activation;
 mod argument_tests;
 mod arith;
 mod attention;
+mod attention_gradient;
 mod bag;
 mod bins;
 mod bitwise;

@@ -58,6 +58,29 @@ pub fn tanh_f32(x: f32) -> f32 {
     if a < 0.625 { near } else { far }
 }
 
+/// The error function: an odd polynomial near zero, 1 − e^polynomial elsewhere.
+#[inline(always)]
+pub fn erf_f32(x: f32) -> f32 {
+    let (a, z) = (x.abs(), x * x);
+    let p = -5.967_617e-4_f32;
+    let p = p * z + 4.991_194e-3;
+    let p = p * z - 2.676_813_5e-2;
+    let p = p * z + 1.128_199_25e-1;
+    let p = p * z - 3.761_253_4e-1;
+    let p = p * z + 1.283_791_7e-1;
+    let near = p * x + x;
+    // Beyond 4 it is 1, and the polynomial is not to turn.
+    let t = if a > 4.0 { 4.0 } else { a };
+    let p = -1.728_534_7e-5_f32 * t + 3.831_971_3e-4;
+    let p = p * (t * t) + (-3.883_964_4e-3 * t + 2.425_462_2e-2);
+    let p = p * t - 1.067_778_8e-1;
+    let p = p * t - 6.348_467e-1;
+    let p = p * t - 1.287_175_1e-1;
+    let far = (1.0 - exp_f32(p * t - t)).copysign(x);
+    let y = if a > 0.927_734_4 { far } else { near };
+    if x.is_nan() { x } else { y }
+}
+
 /// Natural logarithm to about one unit in the last place; subnormal arguments included.
 #[inline(always)]
 pub fn log_f32(x: f32) -> f32 {
@@ -101,7 +124,7 @@ mod tests {
 
     #[test]
     fn within_two_ulps_of_double_precision() {
-        let (mut worst_exp, mut worst_log, mut worst_tanh) = (0f64, 0f64, 0f64);
+        let (mut worst_exp, mut worst_log, mut worst_tanh, mut worst_erf) = (0f64, 0f64, 0f64, 0f64);
         for i in 0..2_000_000u32 {
             let x = f32::from_bits(i.wrapping_mul(2147).wrapping_add(i << 21));
             if x.is_nan() {
@@ -109,19 +132,21 @@ mod tests {
             }
             worst_log = worst_log.max(ulps(log_f32(x), f64::from(x).ln()));
             worst_exp = worst_exp.max(ulps(exp_f32(x), f64::from(x).exp()));
+            worst_erf = worst_erf.max(ulps(erf_f32(x), libm::erf(f64::from(x))));
             let t = (i as f32 / 1e6 - 1.0) * 110.0;
             worst_exp = worst_exp.max(ulps(exp_f32(t), f64::from(t).exp()));
             worst_tanh = worst_tanh.max(ulps(tanh_f32(t / 10.0), f64::from(t / 10.0).tanh()));
+            worst_erf = worst_erf.max(ulps(erf_f32(t / 20.0), libm::erf(f64::from(t / 20.0))));
         }
         assert!(
-            worst_exp < 2.0 && worst_log < 2.0 && worst_tanh < 3.0,
-            "{worst_exp} {worst_log} {worst_tanh}"
+            worst_exp < 2.0 && worst_log < 2.0 && worst_tanh < 3.0 && worst_erf < 3.0,
+            "{worst_exp} {worst_log} {worst_tanh} {worst_erf}"
         );
     }
 
     #[test]
     fn special_values() {
-        for f in [exp_f32, log_f32, tanh_f32, sigmoid_f32] {
+        for f in [exp_f32, log_f32, tanh_f32, sigmoid_f32, erf_f32] {
             assert!(f(f32::NAN).is_nan());
         }
         let inf = f32::INFINITY;
@@ -129,6 +154,7 @@ mod tests {
         assert_eq!((log_f32(inf), log_f32(0.0), log_f32(-0.0), log_f32(1.0)), (inf, -inf, -inf, 0.0));
         assert!(log_f32(-1.0).is_nan() && log_f32(-inf).is_nan());
         assert_eq!((tanh_f32(inf), tanh_f32(-inf)), (1.0, -1.0));
+        assert_eq!((erf_f32(inf), erf_f32(-inf), erf_f32(0.0)), (1.0, -1.0, 0.0));
         assert_eq!((sigmoid_f32(inf), sigmoid_f32(-inf), sigmoid_f32(0.0)), (1.0, 0.0, 0.5));
     }
 }

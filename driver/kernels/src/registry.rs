@@ -13,10 +13,10 @@ use crate::elementwise::{
 use crate::pointwise::{self as pw, activation as slope, loss as criterion, math};
 use crate::unary::{self as one};
 use crate::{
-    CoreType, Ctx, Kernel, KernelFault, Work, attention, bag, bins, bitwise, columns, cost, ctc, distance,
-    draw, found, grid, index, indexing, linalg, loss, matmul, movement, norm, norm_backward, optimizer,
-    order, pool, quantized, random, recurrent, reduce, resample, rotary, scan, softmax, sort, ternary,
-    training, triangle,
+    CoreType, Ctx, Kernel, KernelFault, Work, attention, attention_gradient, bag, bins, bitwise, columns,
+    cost, ctc, distance, draw, found, grid, index, indexing, linalg, loss, matmul, movement, norm,
+    norm_backward, optimizer, order, pool, quantized, random, recurrent, reduce, resample, rotary, scan,
+    softmax, sort, ternary, training, triangle,
 };
 
 type Estimate = fn(&ArgsView<'_>) -> Result<Work, ArgsError>;
@@ -131,6 +131,7 @@ pub static KERNELS: &[Kernel] = &[
     k("matmul", Aic, cost::matmul, matmul::matmul),
     k("grouped_matmul", Aic, cost::matmul, matmul::grouped_matmul),
     k("attention", Mix, cost::attention, attention::attention),
+    k("attention_backward", Mix, cost::attention_backward, attention_gradient::attention_backward),
     k("unpack_int4", Aiv, one_op, quantized::unpack_int4),
 
     // Reductions.

@@ -26,17 +26,17 @@ pub fn triangle(ctx: &Ctx<'_>, args: &ArgsView<'_>) -> Result<(), KernelFault> {
     let logical_order = [0, 1, 2, 3, 4, 5, 6, 7];
     with_lane!(lane_of(a.dtype), L => {
         map_ordered::<L, 1>(ctx, &out, &logical_order, [&a], &|first, [a], out| {
-            let (mut row, mut column) = (first / n % m, first % n);
-            for (o, &v) in out.iter_mut().zip(a) {
-                // How far right of the main diagonal, in a type that no dimension and no attribute overflows.
-                let offset = column as i128 - row as i128;
-                let kept = if upper { offset >= diagonal.into() } else { offset <= diagonal.into() };
-                *o = if kept { v } else { L::ZERO };
-                column += 1;
-                if column == n {
-                    column = 0;
-                    row = if row + 1 == m { 0 } else { row + 1 };
-                }
+            let (mut row, mut column, mut at) = (first / n % m, first % n, 0);
+            while at < out.len() {
+                let end = out.len().min(at + n - column);
+                // Columns of the row that are kept, in a type that no dimension and no attribute overflows.
+                let bound = row as i128 + i128::from(diagonal) + i128::from(!upper);
+                let bound = bound.clamp(column as i128, (column + end - at) as i128) as usize - column + at;
+                let kept = if upper { bound..end } else { at..bound };
+                out[at..kept.start].fill(L::ZERO);
+                out[kept.clone()].copy_from_slice(&a[kept.clone()]);
+                out[kept.end..end].fill(L::ZERO);
+                (row, column, at) = (if row + 1 == m { 0 } else { row + 1 }, 0, end);
             }
         });
     });

@@ -160,7 +160,7 @@ fn infer(p: &mut Program, a: Infer) -> Result<()> {
         }
         l => l,
     };
-    let whole = Attention { q, k, v, out, lse, shift, mask, scale: a.scale, sight: (low, high) };
+    let whole = Attention { q, k, v, out, lse, statistics: None, shift, mask, scale: a.scale, sight: (low, high) };
     let (lengths, kv_lengths) = (a.lengths.filter(|l| !l.is_empty()), a.kv_lengths.filter(|l| !l.is_empty()));
     if lengths.is_none() && kv_lengths.is_none() {
         return whole.launch(p);
@@ -197,6 +197,8 @@ pub struct Attention {
     pub out: View,
     /// Logarithm of the softmax's sum, `[B, N, S, 1]`.
     pub lse: Option<View>,
+    /// The largest score of each query and the softmax's sum, `[B, N, S, any]`.
+    pub statistics: Option<[View; 2]>,
     /// Added to the scores.
     pub shift: Option<View>,
     /// Not zero where a score does not count.
@@ -219,6 +221,7 @@ impl Attention {
             v: columns(&self.v),
             out: rows(&self.out),
             lse: self.lse.as_ref().map(rows),
+            statistics: self.statistics.as_ref().map(|s| s.each_ref().map(rows)),
             shift: scores(&self.shift),
             mask: scores(&self.mask),
             scale: self.scale,
@@ -226,8 +229,8 @@ impl Attention {
         }
     }
 
-    /// Checks shapes and types, and launches.
-    pub fn launch(&self, p: &mut Program) -> Result<()> {
+    /// Checks shapes and types; the key's number of heads.
+    fn check(&self) -> Result<i64> {
         for (name, v) in [("query", &self.q), ("key", &self.k), ("value", &self.v), ("attentionOut", &self.out)] {
             need_float(name, v)?;
         }
@@ -245,15 +248,44 @@ impl Attention {
         if let Some(m) = self.mask.as_ref().filter(|m| !matches!(m.dtype, DType::Bool | DType::I8 | DType::U8)) {
             return Err(invalid!("the mask has type {:?}; Bool, I8 or U8 is needed", m.dtype));
         }
+        Ok(h)
+    }
+
+    /// Checks and launches.
+    pub fn launch(&self, p: &mut Program) -> Result<()> {
+        let (h, n) = (self.check()?, self.q.dims[1]);
         let grouped = |v: &View| v.split(1, &[h, n / h]);
         let (out, q) = (grouped(&self.out), grouped(&self.q));
         let [lse, shift, mask] = [&self.lse, &self.shift, &self.mask].map(|v| v.as_ref().map(grouped));
-        let bit = |v: &Option<View>, bit: i64| if v.is_some() { bit } else { 0 };
-        let there = bit(&lse, 1) | bit(&shift, 2) | bit(&mask, 4);
-        let outputs: Vec<_> = [&out].into_iter().chain(&lse).collect();
+        let statistics = self.statistics.as_ref().map(|s| s.each_ref().map(grouped));
+        let outputs: Vec<_> = [&out].into_iter().chain(&lse).chain(statistics.iter().flatten()).collect();
         let inputs: Vec<_> = [&q, &self.k, &self.v].into_iter().chain(&shift).chain(&mask).collect();
+        p.launch("attention", &outputs, &inputs, &self.attributes())
+    }
+
+    /// Launches the gradients: of query, key and value, from that of the result. `out` is only looked at for its shape.
+    pub fn launch_backward(&self, p: &mut Program, grads: [&View; 3], grad: &View) -> Result<()> {
+        let (h, n) = (self.check()?, self.q.dims[1]);
+        let [dq, dk, dv] = grads;
+        check_shape(dq, &self.q.dims)?;
+        check_shape(dk, &self.k.dims)?;
+        check_shape(dv, &self.v.dims)?;
+        check_shape(grad, &self.out.dims)?;
+        let grouped = |v: &View| v.split(1, &[h, n / h]);
+        let (q, dq, grad) = (grouped(&self.q), grouped(dq), grouped(grad));
+        let [shift, mask] = [&self.shift, &self.mask].map(|v| v.as_ref().map(grouped));
+        let inputs: Vec<_> =
+            [&q, &self.k, &self.v].into_iter().chain(&shift).chain(&mask).chain([&grad]).collect();
+        p.launch("attention_backward", &[&dq, dk, dv], &inputs, &self.attributes())
+    }
+
+    fn attributes(&self) -> [Attr; 4] {
+        let bit = |there: bool, bit: i64| if there { bit } else { 0 };
+        let there = bit(self.lse.is_some(), 1)
+            | bit(self.shift.is_some(), 2)
+            | bit(self.mask.is_some(), 4)
+            | bit(self.statistics.is_some(), 8);
         let (first, last) = self.sight;
-        let attrs = [Attr::Float(self.scale), Attr::Int(there), Attr::Int(first), Attr::Int(last)];
-        p.launch("attention", &outputs, &inputs, &attrs)
+        [Attr::Float(self.scale), Attr::Int(there), Attr::Int(first), Attr::Int(last)]
     }
 }

@@ -1,6 +1,7 @@
-//! Attention as training uses it: all of the probabilities, so that they can be dropped, and the gradient, which makes
-//! them again and goes back through softmax and products.
+//! Attention as training uses it, and its gradient. Where probabilities are dropped, in float64, and where the gradient of
+//! the shift is asked for, all of the probabilities are made; else the kernels of [`super::attention`] do without.
 
+use super::attention::Attention as Fused;
 use super::declare::operators;
 use super::elementwise::check_shape;
 use crate::dtype::DType;
@@ -90,21 +91,64 @@ fn product(p: &mut Program, out: &View, a: &View, b: &View, scale: f64) -> Resul
 }
 
 impl Attention {
+    /// Whether probabilities are dropped.
+    fn drops(&self) -> bool {
+        self.drop.is_some() && self.keep < 1.0
+    }
+
+    /// First and last distance key − query that is seen, for so many of both.
+    fn sight(&self, rows: i64, columns: i64) -> Result<(i64, i64)> {
+        let shift = if matches!(self.mode, 3 | 4) { columns - rows } else { 0 };
+        match self.mode {
+            2 | 3 => Ok((i64::MIN, shift)),
+            0 | 4 => Ok((shift.saturating_sub(self.pre), shift.saturating_add(self.next))),
+            1 => Ok((i64::MIN, i64::MAX)),
+            other => Err(invalid!("sparseMode {other}; 0 to 4 are supported")),
+        }
+    }
+
+    /// The mask, where it says more than the sight.
+    fn seen_mask(&self) -> Option<&View> {
+        self.mask.as_ref().filter(|_| matches!(self.mode, 0 | 1))
+    }
+
+    /// The same without the probabilities, for a result `[batch, heads, length, width]` and its statistics.
+    fn fused(&self, p: &mut Program, out: &View, statistics: Option<[View; 2]>) -> Result<Fused> {
+        let [q, k, v] = self.heads()?;
+        let scores = [q.dims[0], q.dims[1], q.dims[2], k.dims[2]];
+        let shift = match &self.pse {
+            Some(pse) if self.scaled_pse && self.scale != 1.0 => {
+                let scaled = p.temporary(DType::F32, &pse.dims);
+                p.launch("mul_s", &[&scaled], &[pse], &[Type(DType::F32), Float(self.scale), Int(1)])?;
+                Some(scaled)
+            }
+            pse => pse.clone(),
+        };
+        let seen = |v: Option<&View>| v.map(|v| v.expand(&scores)).transpose();
+        let (shift, mask) = (seen(shift.as_ref())?, seen(self.seen_mask())?);
+        let sight = self.sight(scores[2], scores[3])?;
+        Ok(Fused { q, k, v, out: out.clone(), lse: None, statistics, shift, mask, scale: self.scale, sight })
+    }
+
+    /// Query, key and value as `[batch, heads, length, width]`.
+    fn heads(&self) -> Result<[View; 3]> {
+        let q = four("query", &self.q, &self.layout, self.heads)?;
+        let width = q.dims[3].max(1);
+        let key_heads = if self.k.rank() == 3 { self.k.dims[2] / width } else { self.heads };
+        let k = four("key", &self.k, &self.layout, key_heads)?;
+        let v = four("value", &self.v, &self.layout, k.dims[1])?;
+        Ok([q, k, v])
+    }
+
     /// Masks scores `[B, N, Sq, Skv]`: by the tensor, and by position.
     fn hide(&self, p: &mut Program, scores: &View) -> Result<()> {
         let (rows, columns) = (scores.dims[2], scores.dims[3]);
         // Columns first..=last of row r are seen; both move with r.
-        let shift = if matches!(self.mode, 3 | 4) { columns - rows } else { 0 };
-        let (low, high) = match self.mode {
-            2 | 3 => (i64::MIN, shift),
-            0 | 4 => (shift.saturating_sub(self.pre), shift.saturating_add(self.next)),
-            1 => (i64::MIN, i64::MAX),
-            other => return Err(invalid!("sparseMode {other}; 0 to 4 are supported")),
-        };
+        let (low, high) = self.sight(rows, columns)?;
         if low > -rows || high < columns {
             p.launch("band_fill", &[scores], &[], &[Float(f64::from(f32::MIN)), Int(low), Int(high)])?;
         }
-        let Some(mask) = self.mask.as_ref().filter(|_| matches!(self.mode, 0 | 1)) else { return Ok(()) };
+        let Some(mask) = self.seen_mask() else { return Ok(()) };
         let mask = match mask.rank() {
             2 => mask.clone(),
             _ => mask.expand(&scores.dims)?,
@@ -141,12 +185,8 @@ struct Heads {
 
 impl Heads {
     fn new(a: &Attention) -> Result<Self> {
-        let q = four("query", &a.q, &a.layout, a.heads)?;
-        let width = q.dims[3].max(1);
-        let key_heads = if a.k.rank() == 3 { a.k.dims[2] / width } else { a.heads };
-        let k = four("key", &a.k, &a.layout, key_heads)?;
+        let [q, k, v] = a.heads()?;
         let kv = k.dims[1];
-        let v = four("value", &a.v, &a.layout, kv)?;
         let (batch, heads) = (q.dims[0], q.dims[1]);
         if kv == 0 || heads % kv != 0 || k.dims[0] != batch || v.dims[..3] != k.dims[..3] || k.dims[3] != q.dims[3] {
             return Err(invalid!("query {:?}, key {:?} and value {:?} do not belong together", q.dims, k.dims, v.dims));
@@ -185,13 +225,25 @@ impl Heads {
 
 fn forward(p: &mut Program, a: Attention, statistics: [Option<View>; 2], out: View) -> Result<()> {
     let h = Heads::new(&a)?;
-    let scores = h.score(p, &a)?;
     let [rows, columns] = [h.scores[2], h.scores[3]];
+    let out = four("attentionOutOut", &out, &a.layout, a.heads)?;
+    let dims = [h.scores[0], h.scores[1], rows, h.v.dims[4]];
+    if out.dims != dims {
+        return Err(invalid!("attentionOutOut has the form {:?}; {dims:?} is needed", out.dims));
+    }
     // The largest score of each row, and the sum of what is left of the others, eight times over.
     let mut kept = h.scores.to_vec();
     kept[3] = 1;
     let wide: Vec<_> = [h.scores[0], h.scores[1], rows, 8].to_vec();
     let is_asked = |v: &Option<View>| v.as_ref().is_some_and(|v| v.dims == wide);
+    if !a.drops() && h.kind == DType::F32 {
+        let statistics = match statistics {
+            [Some(max), Some(sum)] if max.dims == wide && sum.dims == wide => Some([max, sum]),
+            _ => None,
+        };
+        return a.fused(p, &out, statistics)?.launch(p);
+    }
+    let scores = h.score(p, &a)?;
     if columns > 0 && statistics.iter().any(is_asked) {
         let most = p.temporary(h.kind, &kept);
         p.launch("reduce_max", &[&most], &[&scores], &[Type(h.kind)])?;
@@ -211,11 +263,6 @@ fn forward(p: &mut Program, a: Attention, statistics: [Option<View>; 2], out: Vi
     }
     p.launch("softmax", &[&scores], &[&scores], &[Int(3)])?;
     let kept = a.dropped(p, &scores)?;
-    let out = four("attentionOutOut", &out, &a.layout, a.heads)?;
-    let dims = [h.scores[0], h.scores[1], rows, h.v.dims[4]];
-    if out.dims != dims {
-        return Err(invalid!("attentionOutOut has the form {:?}; {dims:?} is needed", out.dims));
-    }
     product(p, &grouped(&out, h.group), &grouped(&kept, h.group), &h.v, 1.0)
 }
 
@@ -229,6 +276,15 @@ fn gradient(p: &mut Program, a: Attention, grad: View, outs: [View; 3], dpse: Op
     let (group, kv, kind) = (h.group, h.kv, h.kind);
     if grad.dims[..3] != h.scores[..3] || grad.dims[3] != h.v.dims[4] {
         return Err(invalid!("dy has the form {:?}, query {:?}", grad.dims, h.q.dims));
+    }
+    let (dq4, dk4, dv4) = (
+        four("dq", dq, &a.layout, a.heads)?,
+        four("dk", dk, &a.layout, kv)?,
+        four("dv", dv, &a.layout, kv)?,
+    );
+    let dpse = dpse.filter(|o| a.pse.is_some() && o.elements() > 0);
+    if !a.drops() && kind == DType::F32 && dpse.is_none() {
+        return a.fused(p, &grad, None)?.launch_backward(p, [&dq4, &dk4, &dv4], &grad);
     }
     let (q5, g5, k5, v5) = (&h.q, grouped(&grad, group), &h.k, &h.v);
     let scores = h.score(p, &a)?;
@@ -246,11 +302,6 @@ fn gradient(p: &mut Program, a: Attention, grad: View, outs: [View; 3], dpse: Op
         product(p, &parts, a5, b5, scale)?;
         p.launch("reduce_sum", &[&out], &[&parts], &[Type(kind)])
     };
-    let (dq4, dk4, dv4) = (
-        four("dq", dq, &a.layout, a.heads)?,
-        four("dk", dk, &a.layout, kv)?,
-        four("dv", dv, &a.layout, kv)?,
-    );
     sum_into(p, &dv4, &turned(&grouped(&kept, group))?, &g5, 1.0)?;
     let slopes = p.temporary(kind, &scores.dims);
     product(p, &grouped(&slopes, group), &g5, &turned(v5)?, 1.0)?;
@@ -259,7 +310,7 @@ fn gradient(p: &mut Program, a: Attention, grad: View, outs: [View; 3], dpse: Op
     let slopes5 = grouped(&slopes, group);
     product(p, &grouped(&dq4, group), &slopes5, k5, a.scale)?;
     sum_into(p, &dk4, &turned(&slopes5)?, q5, a.scale)?;
-    if let Some(out) = dpse.filter(|o| a.pse.is_some() && o.elements() > 0) {
+    if let Some(out) = dpse {
         let scale = if a.scaled_pse { a.scale } else { 1.0 };
         if out.rank() != 4 {
             return Err(invalid!("dpse has shape {:?}; four dimensions are needed", out.dims));
