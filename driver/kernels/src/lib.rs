@@ -37,6 +37,7 @@ mod linalg;
 mod loss;
 mod math;
 mod matmul;
+mod moe;
 mod movement;
 mod norm;
 mod norm_backward;

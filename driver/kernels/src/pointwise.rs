@@ -5,6 +5,7 @@
 //! float32. A truth value is 0 or 1.
 
 pub mod activation;
+pub mod gamma;
 pub mod loss;
 pub mod math;
 
@@ -19,7 +20,7 @@ use crate::view::Tensor;
 use crate::{Ctx, KernelFault};
 
 /// Most scalars of a function.
-const SCALARS: usize = 4;
+pub const SCALARS: usize = 4;
 
 /// A function of `N` values and some scalars.
 pub trait Pointwise<const N: usize>: Sync {

@@ -14,7 +14,7 @@ use crate::pointwise::{self as pw, activation as slope, loss as criterion, math}
 use crate::unary::{self as one};
 use crate::{
     CoreType, Ctx, Kernel, KernelFault, Work, attention, attention_gradient, bag, bins, bitwise, columns,
-    cost, ctc, distance, draw, found, grid, index, indexing, linalg, loss, matmul, movement, norm,
+    cost, ctc, distance, draw, found, grid, index, indexing, linalg, loss, matmul, moe, movement, norm,
     norm_backward, optimizer, order, pool, quantized, random, recurrent, reduce, resample, rotary, scan,
     softmax, sort, ternary, training, triangle,
 };
@@ -133,6 +133,15 @@ pub static KERNELS: &[Kernel] = &[
     k("attention", Mix, cost::attention, attention::attention),
     k("attention_backward", Mix, cost::attention_backward, attention_gradient::attention_backward),
     k("unpack_int4", Aiv, one_op, quantized::unpack_int4),
+    k("pack_int4", Aiv, one_op, quantized::pack_int4),
+    k("scaled", Aiv, one_op, pw::pointwise::<quantized::Scaled, 3>),
+    k("quantise", Aiv, one_op, pw::pointwise::<quantized::Quantise, 3>),
+    k("dequantise", Aiv, one_op, pw::pointwise::<quantized::Dequantise, 4>),
+    k("fake_quantise", Aiv, one_op, pw::pointwise::<quantized::FakeQuantise, 3>),
+    k("fake_quantise_kept", Aiv, one_op, pw::pointwise::<quantized::FakeQuantiseKept, 3>),
+    k("pack_parameters", Aiv, one_op, quantized::pack_parameters),
+    k("unpack_parameters", Aiv, cost::two_outputs, quantized::unpack_parameters),
+    k("dynamic_quantise", Aiv, many_ops, quantized::dynamic_quantise),
 
     // Reductions.
     k("reduce_sum", Aiv, one_op, reduce::reduce::<reduce::Sum>),
@@ -182,6 +191,7 @@ pub static KERNELS: &[Kernel] = &[
     k("gelu_tanh_backward", Aiv, many_ops, pw::pointwise::<slope::GeluTanhBackward, 2>),
     k("fast_gelu_backward", Aiv, many_ops, pw::pointwise::<slope::FastGeluBackward, 2>),
     k("silu_backward", Aiv, many_ops, pw::pointwise::<slope::SiluBackward, 2>),
+    k("swish_backward", Aiv, many_ops, pw::pointwise::<slope::SwishBackward, 2>),
     k("sigmoid_backward", Aiv, one_op, pw::pointwise::<slope::SigmoidBackward, 2>),
     k("tanh_backward", Aiv, one_op, pw::pointwise::<slope::TanhBackward, 2>),
     k("elu_backward", Aiv, many_ops, pw::pointwise::<slope::EluBackward, 2>),
@@ -255,6 +265,10 @@ pub static KERNELS: &[Kernel] = &[
     k("masked_scale", Aiv, one_op, pw::pointwise::<math::MaskedScale, 2>),
     k("round_decimals", Aiv, many_ops, pw::pointwise::<math::RoundDecimals, 1>),
     k("logit", Aiv, many_ops, pw::pointwise::<math::Logit, 1>),
+    k("softsign", Aiv, one_op, pw::pointwise::<math::Softsign, 1>),
+    k("shrink", Aiv, one_op, pw::pointwise::<math::Shrink, 1>),
+    k("lgamma", Aiv, many_ops, pw::pointwise::<math::Lgamma, 1>),
+    k("digamma", Aiv, many_ops, pw::pointwise::<math::Digamma, 1>),
     k("product3", Aiv, one_op, pw::pointwise::<math::Product3, 3>),
     k("normalise", Aiv, one_op, pw::pointwise::<math::Normalise, 5>),
     k("add_eps_rsqrt", Aiv, many_ops, pw::pointwise::<math::AddEpsRsqrt, 1>),
@@ -325,6 +339,12 @@ pub static KERNELS: &[Kernel] = &[
     k("search_sorted", Aiv, many_ops, bins::search),
     k("ctc_loss", Aiv, cost::two_outputs, ctc::forward),
     k("ctc_loss_backward", Aiv, many_ops, ctc::backward),
+
+    // Mixtures of experts.
+    k("moe_route", Aiv, many_ops, moe::route),
+    k("moe_map", Aiv, many_ops, moe::map),
+    k("moe_combine", Aiv, many_ops, moe::combine),
+    k("moe_spread", Aiv, many_ops, moe::spread),
 
     // Movement.
     k("copy", Aiv, one_op, movement::copy),

@@ -38,6 +38,11 @@ pointwise_ops! {
         let s = x.sigmoid();
         g.mul(s).mul(L::ONE.add(x.mul(L::ONE.sub(s))))
     };
+    /// Scalar scale: of x · sigmoid(scale · x)
+    SwishBackward = |g, x; scale| {
+        let s = x.mul(scale).sigmoid();
+        g.mul(s).mul(L::ONE.add(x.mul(scale).mul(L::ONE.sub(s))))
+    };
     /// From the output
     SigmoidBackward = |g, y| g.mul(y.mul(L::ONE.sub(y)));
     /// From the output

@@ -1,7 +1,7 @@
 //! Mathematical functions, tests for special values, and functions of two and three tensors.
 
 use crate::lane::Lane;
-use crate::pointwise::{Pointwise, SCALARS, by_f64, pointwise_ops};
+use crate::pointwise::{Pointwise, SCALARS, by_f64, gamma, pointwise_ops};
 
 /// sin(πx) / (πx)
 fn sinc(x: f64) -> f64 {
@@ -163,6 +163,16 @@ pointwise_ops! {
     Product3 = |a, b, c| a.mul(b).mul(c);
     /// (x − m) r w + b
     Normalise = |x, m, r, w, b| x.sub(m).mul(r).mul(w).add(b);
+    /// x / (1 + |x|)
+    Softsign = |x| x.div(L::ONE.add(x.abs()));
+    /// Scalars lambda, bias: x nearer to 0 by the bias, 0 within lambda of it
+    Shrink = |x; lambda, bias| {
+        if x > lambda { x.sub(bias) } else if x < lambda.neg() { x.add(bias) } else if x.nan() { x } else { L::ZERO }
+    };
+    /// ln |Γ(x)|
+    Lgamma = |x| by_f64(x, gamma::ln_gamma);
+    /// The slope of ln Γ(x)
+    Digamma = |x| by_f64(x, gamma::digamma);
     /// Scalar eps: 1 / √(x + eps)
     AddEpsRsqrt = |x; eps| L::ONE.div(x.add(eps).sqrt());
 }

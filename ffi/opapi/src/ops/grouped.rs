@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::declare::operators;
 use super::elementwise::check_shape;
+use super::grouped_quant::{is_quantised, only, quantised};
 use super::linear::product;
 use super::loss::need_float;
 use crate::error::{Result, invalid};
@@ -31,12 +32,8 @@ operators! {
             antiquantScaleOptional: OptTensors, antiquantOffsetOptional: OptTensors, perTokenScaleOptional: OptTensors, groupListOptional: OptTensor,
             activationInputOptional: OptTensors, activationQuantScaleOptional: OptTensors, activationQuantOffsetOptional: OptTensors, splitItem: Int,
             groupType: Int, groupListType: Int, actType: Int, out: OutTensors, activationFeatureOutOptional: OptTensors, dynQuantScaleOutOptional: OptTensors) =>
-            |p, x, w, b, s, o, qs, qo, t, g, a1, a2, a3, _, split, kind, act: i64, y, f, d| {
-                if act != 0 || !matches!(kind, 0 | 1) {
-                    return Err(invalid!("actType {act} and groupListType {kind}; 0 and 0 or 1 are supported"));
-                }
-                need_absent(&[&t, &a1, &a2, &a3, &f, &d])?;
-                grouped(p, x, w, b, [s, o, qs, qo], Groups::OnDevice(g, kind), split, y)
+            |p, x, w, b, s, o, qs, qo, t, g, a1, a2, a3, _, split, kind, act, y, f, d| {
+                on_device(p, x, w, b, [s, o, qs, qo], t, [a1, a2, a3, f, d], g, (split, kind, act), y)
             }; }
 }
 
@@ -55,8 +52,38 @@ fn need_absent(lists: &[&Option<Vec<View>>]) -> Result<()> {
     Ok(())
 }
 
+/// The later forms: groups in device memory, of floats or of int8 with scales.
+#[allow(clippy::too_many_arguments)] // CANN's
+pub fn on_device(
+    p: &mut Program,
+    x: Vec<View>,
+    w: Vec<View>,
+    bias: Option<Vec<View>>,
+    [scale, offset, antiquant_scale, antiquant_offset]: [Option<Vec<View>>; 4],
+    rows: Option<Vec<View>>,
+    absent: [Option<Vec<View>>; 5],
+    groups: Option<View>,
+    (split, kind, act): (i64, i64, i64),
+    y: Vec<View>,
+) -> Result<()> {
+    if act != 0 || !matches!(kind, 0 | 1) {
+        return Err(invalid!("actType {act} and groupListType {kind}; 0 and 0 or 1 are supported"));
+    }
+    need_absent(&absent.iter().collect::<Vec<_>>())?;
+    if !is_quantised(&x) {
+        need_absent(&[&rows])?;
+        return grouped(p, x, w, bias, [scale, offset, antiquant_scale, antiquant_offset], Groups::OnDevice(groups, kind), split, y);
+    }
+    need_absent(&[&offset, &antiquant_scale, &antiquant_offset])?;
+    if split != 0 {
+        return Err(invalid!("groupType {split} of int8; 0 is supported"));
+    }
+    let list = groups.ok_or(crate::error::OpError::Null("groupListOptional"))?;
+    quantised(p, only("x", &x)?, &w, bias, scale, rows, &list, kind, only("y", &y)?)
+}
+
 /// Tensor `i` of a list: one of several matrices, or a slice of one tensor that has a dimension more.
-fn member(list: &[View], i: usize, rank: usize) -> Result<View> {
+pub fn member(list: &[View], i: usize, rank: usize) -> Result<View> {
     let v = if list.len() == 1 { &list[0] } else { list.get(i).ok_or_else(|| invalid!("{} weights", list.len()))? };
     if v.rank() == rank + 1 && list.len() == 1 && (i as i64) < v.dims[0] {
         let one = v.narrow(0, i as i64, 1, 1);

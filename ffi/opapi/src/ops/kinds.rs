@@ -69,6 +69,12 @@ kinds! {
     };
     /// A tensor whose type may be one that is packed, with several elements in a byte.
     Packed *const c_void => Arc<crate::tensor::Tensor>, "const aclTensor *", |arg, x| objects::tensor(arg, x);
+    /// A tensor that is written and whose type may be one that is packed.
+    OutPacked *mut c_void => Arc<crate::tensor::Tensor>, "aclTensor *", |arg, x| objects::tensor(arg, x);
+    /// As [`OutPacked`], or null.
+    OptOutPacked *mut c_void => Option<Arc<crate::tensor::Tensor>>, "aclTensor *", |arg, x| {
+        if x.is_null() { Ok(None) } else { objects::tensor(arg, x).map(Some) }
+    };
     /// Integers or null.
     OptInts *const c_void => Option<Arc<[i64]>>, "const aclIntArray *", |arg, x| {
         if x.is_null() { Ok(None) } else { objects::ints(arg, x).map(Some) }

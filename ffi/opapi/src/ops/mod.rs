@@ -8,6 +8,7 @@
 mod declare;
 mod elementwise;
 mod kinds;
+mod moe_rows;
 mod pointwise;
 
 /// Names the files of the families.
@@ -41,19 +42,26 @@ families! {
     functions
     gradient
     grouped
+    grouped_quant
     index
     layout
     linalg
     linear
     loss
+    moe
+    moe_permute
+    moe_routing
     movement
     norm
+    norm_fused
     norm_gradient
     optimizer
     order
     pairs
     pool
     quant
+    quant_matmul
+    quantise
     random
     recurrent
     reduce
@@ -62,13 +70,18 @@ families! {
     selection
     special
     statistics
+    swiglu_quant
     variants
 }
 
 #[cfg(test)]
+mod data;
+#[cfg(test)]
 mod data_tests;
 #[cfg(test)]
 mod header_tests;
+#[cfg(test)]
+mod moe_tests;
 #[cfg(test)]
 mod network_tests;
 #[cfg(test)]

@@ -72,7 +72,7 @@ fn statistic(name: &str, t: View, x: &View, split: usize) -> Result<View> {
 }
 
 #[allow(clippy::too_many_arguments)] // CANN's
-fn layer_norm(
+pub fn layer_norm(
     p: &mut Program,
     x: View,
     shape: std::sync::Arc<[i64]>,
@@ -99,7 +99,7 @@ fn layer_norm(
     normalize(p, "layer_norm", &x, split, eps, &out, &extra)
 }
 
-fn rms_norm(p: &mut Program, x: &View, gamma: &View, eps: f64, y: &View, rstd: &View) -> Result<()> {
+pub fn rms_norm(p: &mut Program, x: &View, gamma: &View, eps: f64, y: &View, rstd: &View) -> Result<()> {
     let split = x.rank().checked_sub(gamma.rank()).filter(|&s| x.dims[s..] == gamma.dims);
     let split = split.ok_or_else(|| invalid!("shape {:?} does not end with gamma's {:?}", x.dims, gamma.dims))?;
     let extra = Extra {
@@ -126,7 +126,7 @@ fn add_rms_norm(
 }
 
 #[allow(clippy::too_many_arguments)] // CANN's
-fn group_norm(
+pub fn group_norm(
     p: &mut Program,
     x: View,
     gamma: Option<View>,

@@ -94,7 +94,7 @@ fn write_parameters(p: &mut Program, norm: &Norm, weight: Option<&View>, bias: O
 }
 
 #[allow(clippy::too_many_arguments)] // CANN's
-fn layer_norm(
+pub fn layer_norm(
     p: &mut Program,
     grad: View,
     x: View,
@@ -134,7 +134,7 @@ fn layer_norm(
 }
 
 #[allow(clippy::too_many_arguments)] // CANN's
-fn group_norm(
+pub fn group_norm(
     p: &mut Program,
     grad: View,
     x: View,
@@ -241,7 +241,7 @@ fn batch_norm(
     write_parameters(p, &norm, grad_w.as_ref(), grad_b.as_ref(), &shape)
 }
 
-fn rms_norm(p: &mut Program, grad: View, x: View, rstd: View, gamma: View, grad_x: View, grad_w: View) -> Result<()> {
+pub fn rms_norm(p: &mut Program, grad: View, x: View, rstd: View, gamma: View, grad_x: View, grad_w: View) -> Result<()> {
     check_shape(&grad, &x.dims)?;
     check_shape(&grad_x, &x.dims)?;
     let first = x.rank().checked_sub(gamma.rank()).filter(|&f| x.dims[f..] == gamma.dims);

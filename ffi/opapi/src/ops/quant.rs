@@ -21,13 +21,17 @@ operators! {
         aclnnWeightQuantBatchMatmulV3(x: Tensor, weight: Packed, antiquantScale: Tensor, antiquantOffsetOptional: OptTensor, quantScaleOptional: OptTensor,
             quantOffsetOptional: OptTensor, biasOptional: OptTensor, antiquantGroupSize: Int32, innerPrecise: Int32, y: Tensor) =>
             |p, x, w: Arc<Tensor>, s, o, qs, qo, b, g, _, y| matmul(p, x, &w, s, o, [qs, qo], b, g, y); }
+    "weight_quant_batch_matmul_nz" { /// As aclnnWeightQuantBatchMatmulV2, of a weight in FRACTAL_NZ; this device keeps that format as it keeps ND.
+        aclnnWeightQuantBatchMatmulNz(x: Tensor, weight: Packed, antiquantScale: Tensor, antiquantOffsetOptional: OptTensor, quantScaleOptional: OptTensor,
+            quantOffsetOptional: OptTensor, biasOptional: OptTensor, antiquantGroupSize: Int32, y: Tensor) =>
+            |p, x, w: Arc<Tensor>, s, o, qs, qo, b, g, y| matmul(p, x, &w, s, o, [qs, qo], b, g, y); }
 }
 
 /// aclDataType of two signed numbers in a byte.
 const INT4: i32 = 29;
 
 /// A weight as signed bytes: int8 as it is, int4 unpacked.
-fn as_bytes(p: &mut Program, w: &Tensor) -> Result<View> {
+pub fn as_bytes(p: &mut Program, w: &Tensor) -> Result<View> {
     if w.dtype != INT4 {
         return match w.view("weight")? {
             v if v.dtype == DType::I8 => Ok(v),

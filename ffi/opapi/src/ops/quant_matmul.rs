@@ -1,0 +1,180 @@
+//! Products of int8 and int4 matrices, summed exactly in int32, then made floats or int8 again by scales.
+
+use std::sync::Arc;
+
+use super::declare::operators;
+use super::elementwise::check_shape;
+use super::movement::copy;
+use super::pointwise::constant;
+use super::quant::as_bytes;
+use super::quantise::{along, bytes_of, dequantise, scaled};
+use crate::dtype::DType;
+use crate::error::{OpError, Result, invalid};
+use crate::program::Attr::{Float, Int};
+use crate::program::Program;
+use crate::tensor::Tensor;
+use crate::view::{View, broadcast};
+
+operators! {
+    "quant_matmul_v3" { /// out = (x1 @ x2 + bias) * scale + offset of int8 or int4 matrices; scale as aclnnTransQuantParamV2 makes it, or floats.
+        aclnnQuantMatmulV3(x1: Packed, x2: Packed, scale: Tensor, offset: OptTensor, bias: OptTensor, transposeX1: Bool, transposeX2: Bool, out: Tensor) =>
+            |p, a, b, s, o, bias, ta, tb, out| product(p, [a, b], Scales { columns: Some(s), rows: None, offset: o, bias }, [ta, tb], out); }
+    "quant_matmul_v4" { /// As aclnnQuantMatmulV3, times pertokenScale for each row; a bias of floats is added at the end.
+        aclnnQuantMatmulV4(x1: Packed, x2: Packed, scale: Tensor, offset: OptTensor, pertokenScaleOptional: OptTensor, bias: OptTensor, transposeX1: Bool,
+            transposeX2: Bool, out: Tensor) =>
+            |p, a, b, s, o, rows, bias, ta, tb, out| product(p, [a, b], Scales { columns: Some(s), rows, offset: o, bias }, [ta, tb], out); }
+    "quant_matmul_v5" { /// As aclnnQuantMatmulV4; x1Scale is that of the rows, x2Scale that of the columns, x2Offset is added.
+        aclnnQuantMatmulV5(x1: Packed, x2: Packed, x1Scale: OptTensor, x2Scale: Tensor, yScale: OptTensor, x1Offset: OptTensor, x2Offset: OptTensor,
+            yOffset: OptTensor, bias: OptTensor, transposeX1: Bool, transposeX2: Bool, groupSize: Int, out: Out) =>
+            |p: &mut Program, a, b, rows, s, ys, ao, o, yo, bias, ta, tb, group, out| {
+                need_absent(&[("yScale", &ys), ("x1Offset", &ao), ("yOffset", &yo)], group)?;
+                product(p, [a, b], Scales { columns: Some(s), rows, offset: o, bias }, [ta, tb], out)
+            }; }
+    "quant_matmul_weight_nz" { /// As aclnnQuantMatmulV5, of an x2 in FRACTAL_NZ; this device keeps that format as it keeps ND.
+        aclnnQuantMatmulWeightNz(x1: Packed, x2: Packed, x1Scale: OptTensor, x2Scale: Tensor, yScale: OptTensor, x1Offset: OptTensor, x2Offset: OptTensor,
+            yOffset: OptTensor, bias: OptTensor, transposeX1: Bool, transposeX2: Bool, groupSize: Int, out: Out) =>
+            |p: &mut Program, a, b, rows, s, ys, ao, o, yo, bias, ta, tb, group, out| {
+                need_absent(&[("yScale", &ys), ("x1Offset", &ao), ("yOffset", &yo)], group)?;
+                product(p, [a, b], Scales { columns: Some(s), rows, offset: o, bias }, [ta, tb], out)
+            }; }
+    "quant_matmul" { /// out = (x1 @ x2 + bias) * deqScale of int8 matrices, deqScale as aclnnTransQuantParam makes it.
+        aclnnQuantMatmulV2(x1: Packed, x2: Packed, bias: OptTensor, deqScale: Tensor, adjX1: Bool, adjX2: Bool, out: Out) =>
+            |p, a, b, bias, s, ta, tb, out| product(p, [a, b], Scales { columns: Some(s), rows: None, offset: None, bias }, [ta, tb], out); }
+    "quant_matmul_dequant" { /// out = x @ weight * weightScale * xScale + bias of a float x that is first made int8: by rows of its own scales (pertoken), or one scale (pertensor).
+        aclnnQuantMatmulDequant(x: Tensor, weight: Packed, weightScale: Tensor, biasOptional: OptTensor, xScaleOptional: OptTensor, xOffsetOptional: OptTensor,
+            smoothScaleOptional: OptTensor, xQuantMode: Text, transposeWeight: Bool, out: Tensor) =>
+            |p, x, w, ws, bias, xs, xo, smooth, mode: String, t, out| quantise_and_multiply(p, x, w, [Some(ws), bias, xs, xo, smooth], &mode, t, out); }
+}
+
+fn need_absent(optional: &[(&str, &Option<View>)], group: i64) -> Result<()> {
+    if let Some((name, _)) = optional.iter().find(|(_, v)| v.is_some()) {
+        return Err(invalid!("{name} is not supported; a null pointer is needed"));
+    }
+    if group != 0 {
+        return Err(invalid!("groupSize {group}: scales for groups of steps are not supported"));
+    }
+    Ok(())
+}
+
+/// What becomes of the sums.
+pub struct Scales {
+    /// Of each column; none where the sums are the result.
+    pub columns: Option<View>,
+    /// Of each row.
+    pub rows: Option<View>,
+    /// Added to int8 results.
+    pub offset: Option<View>,
+    /// Added to the sums if it is int32, else to the result.
+    pub bias: Option<View>,
+}
+
+/// Numbers of a matrix as bytes, whatever its strides are.
+pub fn matrix(p: &mut Program, name: &'static str, t: &Tensor, turned: bool) -> Result<View> {
+    let v = if t.dtype == 3 { bytes_of(p, name, t)? } else { as_bytes(p, t)? };
+    let r = v.rank();
+    if r < 2 {
+        return Err(invalid!("{name} has shape {:?}; a matrix is needed", t.dims));
+    }
+    Ok(if turned { v.transposed(r - 2, r - 1) } else { v })
+}
+
+fn product(p: &mut Program, [a, b]: [Arc<Tensor>; 2], scales: Scales, [ta, tb]: [bool; 2], out: View) -> Result<()> {
+    let (a, b) = (matrix(p, "x1", &a, ta)?, matrix(p, "x2", &b, tb)?);
+    multiply(p, &a, &b, scales, &out)
+}
+
+/// out = a @ b of int8, as `scales` has it.
+pub fn multiply(p: &mut Program, a: &View, b: &View, scales: Scales, out: &View) -> Result<()> {
+    let (ra, rb) = (a.rank(), b.rank());
+    let (m, k, n) = (a.dims[ra - 2], a.dims[ra - 1], b.dims[rb - 1]);
+    if b.dims[rb - 2] != k {
+        return Err(invalid!("shapes {:?} and {:?} cannot be multiplied: {k} columns and {} rows", a.dims, b.dims, b.dims[rb - 2]));
+    }
+    let batch = broadcast(&a.dims[..ra - 2], &b.dims[..rb - 2])?;
+    let shape = |x, y| [&batch[..], &[x, y]].concat();
+    check_shape(out, &shape(m, n))?;
+    let sums = p.temporary(DType::I32, &out.dims);
+    let (a, b) = (a.expand(&shape(m, k))?, b.expand(&shape(k, n))?);
+    p.launch("matmul", &[&sums], &[&a, &b], &[Float(1.0), Float(0.0), Int(0)])?;
+    finish(p, &sums, scales, out)
+}
+
+/// out = the sums as `scales` has it.
+pub fn finish(p: &mut Program, sums: &View, scales: Scales, out: &View) -> Result<()> {
+    let last = sums.rank() - 1;
+    let bias = scales.bias.map(|b| if b.rank() == 3 { Ok(b) } else { along("bias", &b, &sums.dims, last) }).transpose()?;
+    if out.dtype == DType::I32 {
+        return match bias {
+            None => copy(p, sums, out),
+            Some(b) if b.dtype == DType::I32 => super::elementwise::arithmetic(p, "add", sums, &b, None, out),
+            Some(b) => Err(invalid!("a bias of {:?} to sums of int32", b.dtype)),
+        };
+    }
+    let columns = scales.columns.ok_or(OpError::Null("scale"))?;
+    let mut offset = scales.offset;
+    let columns = match columns.dtype {
+        DType::I64 | DType::U64 => {
+            let [scale, packed_offset] = [(); 2].map(|()| p.temporary(DType::F32, &columns.dims));
+            p.launch("unpack_parameters", &[&scale, &packed_offset], &[&columns], &[])?;
+            offset = Some(packed_offset);
+            scale
+        }
+        t if t.is_float() => columns,
+        t => return Err(invalid!("scale has type {t:?}; floats or 64 bits are needed")),
+    };
+    let columns = along("scale", &columns, &sums.dims, last)?;
+    let rows = match scales.rows {
+        Some(r) if r.rank() == 1 && (r.dims[0] == sums.dims[last - 1] || r.dims[0] == 1) => Some(r.unsqueeze(&[1]).expand(&sums.dims)?),
+        Some(r) => Some(r.expand(&sums.dims).map_err(|_| invalid!("the rows' scale has shape {:?} for {:?}", r.dims, sums.dims))?),
+        None => None,
+    };
+    match out.dtype {
+        DType::I8 => {
+            let value = p.temporary(DType::F32, &sums.dims);
+            dequantise(p, sums, &columns, rows.as_ref(), bias.as_ref(), &value)?;
+            let one = constant(p, 1.0, &[])?;
+            let offset = offset.map(|o| along("offset", &o, &sums.dims, last)).transpose()?;
+            scaled(p, &value, (&one, offset.as_ref()), false, "round", (-128.0, 127.0), out)
+        }
+        t if t.is_float() => dequantise(p, sums, &columns, rows.as_ref(), bias.as_ref(), out),
+        t => Err(invalid!("out has type {t:?}; floats, I8 and I32 are supported")),
+    }
+}
+
+fn quantise_and_multiply(
+    p: &mut Program,
+    x: View,
+    weight: Arc<Tensor>,
+    [weight_scale, bias, scale, offset, smooth]: [Option<View>; 5],
+    mode: &str,
+    turned: bool,
+    out: View,
+) -> Result<()> {
+    if offset.is_some() {
+        return Err(invalid!("xOffset is not supported; a null pointer is needed"));
+    }
+    let &[m, k] = &x.dims[..] else { return Err(invalid!("x has shape {:?}; a matrix is needed", x.dims)) };
+    super::loss::need_float("x", &x)?;
+    let smooth = smooth.map(|s| along("smoothScale", &s, &x.dims, 1)).transpose()?;
+    let q = p.temporary(DType::I8, &[m, k]);
+    let rows = match (mode, scale) {
+        ("pertoken", None) => {
+            let steps = p.temporary(DType::F32, &[m, 1]);
+            super::quantise::by_rows(p, &x, smooth.as_ref(), 127.0, &q, &steps, None)?;
+            steps.without(1)
+        }
+        ("pertoken" | "pertensor", Some(scale)) if smooth.is_none() => {
+            let steps = match scale.dims[..] {
+                [one] if one == m => scale.unsqueeze(&[1]).expand(&x.dims)?,
+                _ => along("xScale", &scale, &x.dims, 1)?,
+            };
+            scaled(p, &x, (&steps, None), true, "round", (-128.0, 127.0), &q)?;
+            if scale.elements() == 1 { scale.one().expand(&[m])? } else { scale }
+        }
+        (mode, scale) => {
+            return Err(invalid!("xQuantMode {mode}, xScale {}", if scale.is_some() { "given" } else { "null" }));
+        }
+    };
+    let w = matrix(p, "weight", &weight, turned)?;
+    multiply(p, &q, &w, Scales { columns: weight_scale, rows: Some(rows), offset: None, bias }, &out)
+}
