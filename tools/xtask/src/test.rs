@@ -221,6 +221,11 @@ fn in_vm(arguments: &[&str]) -> Outcome {
     if !missing.is_empty() {
         return Outcome { skipped: missing.len() as u32, ..Outcome::default() };
     }
+    // A machine where a chroot or a kernel cannot be made says nothing about Vinci.
+    if let Err(e) = vm::prepare(arguments) {
+        eprintln!("skipped: what the VM needs could not be made: {e:#}");
+        return Outcome { skipped: 1, ..Outcome::default() };
+    }
     match vm::tier(arguments) {
         Ok((passed, failed, skipped)) => Outcome { passed, failed, skipped },
         Err(e) => {

@@ -113,6 +113,12 @@ impl Args {
     }
 }
 
+/// Makes what `cargo xtask vm` needs for these arguments.
+pub fn prepare(arguments: &[&str]) -> Result<()> {
+    let args = Args::try_parse_from([&["vm"], arguments].concat())?;
+    set_up(args.kernel()).map(drop)
+}
+
 /// What `cargo xtask vm` does with these arguments, for `cargo xtask test`: how much passed, failed and was skipped.
 pub fn tier(arguments: &[&str]) -> Result<(u32, u32, u32)> {
     let verdict = boot(&Args::try_parse_from([&["vm"], arguments].concat())?)?;
