@@ -21,6 +21,7 @@ const PROGRAMS: &[(&str, &[&str])] = &[
     ("escape", &[]),
     ("tuning", &[]),
     ("moving", &[]),
+    ("banks", &[]),
     ("relay", &[]),
     ("races", &[]),
 ];

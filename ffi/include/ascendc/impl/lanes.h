@@ -219,7 +219,7 @@ inline void masked1(
     d.check(e.repeats, e.lanes, name);
     s.check(e.repeats, e.lanes, name);
     walk(mask, repeats, lanes, [&](uint32_t r, uint32_t l) { *d.at(r, l) = f(*s.at(r, l)); });
-    charge_vector(e.repeats * 256ull, passes);
+    charge_vector1(e.repeats, passes, {d.data, d.block, d.repeat}, {s.data, s.block, s.repeat});
 }
 
 /* Two operands to one. */

@@ -152,11 +152,43 @@ inline double bank_conflicts(const Core *c, uint32_t repeats, const Banks &d, co
     return lost / seen;
 }
 
+/* How many different blocks of a repeat fall upon one bank group at most: they take turns. */
+inline uint32_t crowd(const void *at, uint32_t block)
+{
+    if (block % 4 != 0 || block == 0) {
+        return 1;
+    }
+    uint8_t count[16] = {};
+    uint32_t most = 0;
+    for (uint32_t i = 0; i < 8; ++i) {
+        const uint32_t n = ++count[(reinterpret_cast<uint64_t>(at) / 32 + i * block) & 15];
+        most = n > most ? n : most;
+    }
+    return most;
+}
+
+/* Cycles that operands cost per repeat beyond the first because their own blocks crowd. */
+inline double crowding(const Core *c, const Banks &d, const Banks &a, const Banks &b)
+{
+    if (c->arch != 2201) {
+        return 0;
+    }
+    const uint32_t to = crowd(d.at, d.block), x = crowd(a.at, a.block), y = crowd(b.at, b.block), from = x > y ? x : y;
+    return (to > from ? to : from) - 1;
+}
+
 /* A vector instruction over `bytes` of its widest operand, which passes `passes` times through the unit. */
 inline __attribute__((always_inline)) void charge_vector(uint64_t bytes, double passes = 1)
 {
     Core *c = core();
     charge(kV, c->rates[kVectorStart] + passes * static_cast<double>((bytes + 255) / 256 * 256) / c->rates[kVector]);
+}
+
+/* One with one source, by repeats. */
+inline __attribute__((noinline)) void charge_vector1(uint32_t repeats, double passes, Banks d, Banks a)
+{
+    Core *c = core();
+    charge(kV, c->rates[kVectorStart] + repeats * (passes * 256.0 / c->rates[kVector] + crowding(c, d, a, a)));
 }
 
 /* One with two sources, by repeats. */
@@ -165,7 +197,7 @@ inline __attribute__((noinline)) void charge_vector2(uint32_t repeats, double pa
     Core *c = core();
     const double each = passes * 256.0 / c->rates[kVector];
     const double sources = c->rates[kSources] != 0 && passes < 2 ? 2 : each;
-    charge(kV, c->rates[kVectorStart] + repeats * (larger(each, sources) + bank_conflicts(c, repeats, d, a, b)));
+    charge(kV, c->rates[kVectorStart] + repeats * (larger(each, sources) + bank_conflicts(c, repeats, d, a, b) + crowding(c, d, a, b)));
 }
 
 /* What was handed to `from` so far is done: when, and what is known then. */
