@@ -259,7 +259,7 @@ unsafe fn put<T>(arg: &'static str, to: *mut T, value: T) -> Result<()> {
 ///
 /// # Safety
 /// Unless they are null, both places can be written.
-unsafe fn put_dims(dims: &[i64], to: *mut *mut i64, num: *mut u64) -> Result<()> {
+pub unsafe fn put_dims(dims: &[i64], to: *mut *mut i64, num: *mut u64) -> Result<()> {
     unsafe extern "C" {
         fn malloc(bytes: usize) -> *mut c_void;
     }

@@ -26,13 +26,13 @@ operators! {
             |p, q: View, k: Vec<View>, v: Vec<View>, shift, mask, lengths, kv_lengths, d1, q1, d2, q2, o2, a, b, table, qp, kvp, ka, kb, va, vb, kp, vp, _, heads,
              scale, pre, next, layout: String, kv_heads, sparse, _, _, _, lse_flag, _, _, out: View, lse: Option<View>| {
                 let absent = [("deqScale1", d1), ("quantScale1", q1), ("deqScale2", d2), ("quantScale2", q2), ("quantOffset2", o2), ("antiquantScale", a),
-                    ("antiquantOffset", b), ("blockTable", table), ("queryPaddingSize", qp), ("kvPaddingSize", kvp), ("keyAntiquantScale", ka),
+                    ("antiquantOffset", b), ("queryPaddingSize", qp), ("kvPaddingSize", kvp), ("keyAntiquantScale", ka),
                     ("keyAntiquantOffset", kb), ("valueAntiquantScale", va), ("valueAntiquantOffset", vb), ("keySharedPrefix", kp), ("valueSharedPrefix", vp)];
                 need_absent(&absent)?;
                 let lse = if lse_flag { Some(lse.ok_or(crate::error::OpError::Null("softmaxLse"))?) } else { None };
                 let heads = Heads { query: heads, key: if kv_heads == 0 { heads } else { kv_heads } };
                 let sight = Sight { sparse, pre, next };
-                infer(p, Infer { q, k, v, shift, mask, lengths, kv_lengths, heads, scale, sight, layout, out, lse })
+                infer(p, Infer { q, k, v, shift, mask, lengths, kv_lengths, heads, scale, sight, layout, out, lse, table })
             }; }
 }
 
@@ -54,7 +54,7 @@ fn rotary(p: &mut Program, x: View, cos: View, sin: View, mode: i64, out: View) 
 }
 
 /// What this device has no use for, or does not compute yet, must not be there.
-fn need_absent(optional: &[(&str, Option<View>)]) -> Result<()> {
+pub fn need_absent(optional: &[(&str, Option<View>)]) -> Result<()> {
     match optional.iter().find(|(_, v)| v.is_some()) {
         Some((name, _)) => Err(invalid!("{name} is not supported; a null pointer is needed")),
         None => Ok(()),
@@ -63,17 +63,22 @@ fn need_absent(optional: &[(&str, Option<View>)]) -> Result<()> {
 
 /// Numbers of heads.
 #[derive(Clone, Copy)]
-struct Heads {
-    query: i64,
-    key: i64,
+pub struct Heads {
+    /// Of the queries.
+    pub query: i64,
+    /// Of the keys and values.
+    pub key: i64,
 }
 
 /// Which keys a query sees.
 #[derive(Clone, Copy)]
-struct Sight {
-    sparse: i64,
-    pre: i64,
-    next: i64,
+pub struct Sight {
+    /// CANN's sparseMode.
+    pub sparse: i64,
+    /// How many keys before it a query sees.
+    pub pre: i64,
+    /// How many behind it.
+    pub next: i64,
 }
 
 impl Sight {
@@ -107,23 +112,58 @@ fn as_bnsd(name: &str, v: &View, layout: &str, heads: i64) -> Result<View> {
     if four.dims[1] == heads { Ok(four) } else { Err(wrong()) }
 }
 
-struct Infer {
-    q: View,
-    k: Vec<View>,
-    v: Vec<View>,
-    shift: Option<View>,
-    mask: Option<View>,
-    lengths: Option<Arc<[i64]>>,
-    kv_lengths: Option<Arc<[i64]>>,
-    heads: Heads,
-    scale: f64,
-    sight: Sight,
-    layout: String,
-    out: View,
-    lse: Option<View>,
+/// What attention of an inference is told.
+#[allow(missing_docs)] // CANN's names
+pub struct Infer {
+    pub q: View,
+    pub k: Vec<View>,
+    pub v: Vec<View>,
+    pub shift: Option<View>,
+    pub mask: Option<View>,
+    pub lengths: Option<Arc<[i64]>>,
+    pub kv_lengths: Option<Arc<[i64]>>,
+    pub heads: Heads,
+    pub scale: f64,
+    pub sight: Sight,
+    pub layout: String,
+    pub out: View,
+    pub lse: Option<View>,
+    /// Which blocks of the keys and values each sample has.
+    pub table: Option<View>,
 }
 
-fn infer(p: &mut Program, a: Infer) -> Result<()> {
+/// The keys or values of samples that have them in blocks, `[blocks, places, heads * width]` or `[blocks, heads, places,
+/// width]`, as `[B, N, S, D]` with the first `most` places of each.
+fn of_blocks(p: &mut Program, name: &str, cache: &View, table: &View, heads: i64, most: i64) -> Result<View> {
+    let wrong = || invalid!("{name} has shape {:?} and blockTable {:?} for {heads} heads and {most} places", cache.dims, table.dims);
+    let (&[b, columns], 3 | 4) = (&table.dims[..], cache.rank()) else { return Err(wrong()) };
+    let size = cache.dims[cache.rank() - 2];
+    let wanted = if size > 0 { (most + size - 1) / size } else { 0 };
+    if wanted > columns || table.dtype != DType::I32 || heads <= 0 || cache.dims[0] == 0 || size == 0 {
+        return Err(wrong());
+    }
+    // What a sample does not use may be anything; it is masked later.
+    let blocks = p.temporary(DType::I32, &[b, wanted]);
+    let limits = [Attr::Float(0.0), Attr::Float((cache.dims[0] - 1) as f64)];
+    p.launch("clamp", &[&blocks], &[&table.narrow(1, 0, wanted, 1)], &limits)?;
+    let found = p.temporary(cache.dtype, &[&[b, wanted], &cache.dims[1..]].concat());
+    p.launch("index_select", &[&found], &[cache, &blocks], &[Attr::Int(0)])?;
+    let all = if cache.rank() == 3 {
+        if cache.dims[2] % heads != 0 {
+            return Err(wrong());
+        }
+        found.reshaped(&[b, wanted * size, heads, cache.dims[2] / heads]).transposed(1, 2)
+    } else {
+        if cache.dims[1] != heads {
+            return Err(wrong());
+        }
+        super::movement::dense(p, &found.transposed(1, 2))?.reshaped(&[b, heads, wanted * size, cache.dims[3]])
+    };
+    Ok(all.narrow(2, 0, most, 1))
+}
+
+/// Attention of an inference.
+pub fn infer(p: &mut Program, a: Infer) -> Result<()> {
     let ([k], [v]) = (&a.k[..], &a.v[..]) else {
         return Err(invalid!("{} key and {} value tensors; one each is supported", a.k.len(), a.v.len()));
     };
@@ -132,7 +172,14 @@ fn infer(p: &mut Program, a: Infer) -> Result<()> {
         layout => (layout, layout),
     };
     let q = as_bnsd("query", &a.q, layout, a.heads.query)?;
-    let (k, v) = (as_bnsd("key", k, layout, a.heads.key)?, as_bnsd("value", v, layout, a.heads.key)?);
+    let (k, v) = match &a.table {
+        None => (as_bnsd("key", k, layout, a.heads.key)?, as_bnsd("value", v, layout, a.heads.key)?),
+        Some(table) => {
+            let most = a.kv_lengths.as_deref().and_then(|l| l.iter().copied().max()).filter(|&m| m >= 0);
+            let most = most.ok_or(crate::error::OpError::Null("actualSeqLengthsKv"))?;
+            (of_blocks(p, "key", k, table, a.heads.key, most)?, of_blocks(p, "value", v, table, a.heads.key, most)?)
+        }
+    };
     let out = as_bnsd("attentionOut", &a.out, out_layout, a.heads.query)?;
     let [b, n, s, _] = q.dims[..] else { return Err(invalid!("query has shape {:?}", q.dims)) };
     let t = k.dims[2];

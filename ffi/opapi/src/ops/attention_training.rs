@@ -30,21 +30,22 @@ operators! {
 }
 
 /// The arguments of attention.
+#[allow(missing_docs)] // CANN's names
 pub struct Attention {
-    q: View,
-    k: View,
-    v: View,
-    pse: Option<View>,
-    drop: Option<View>,
-    mask: Option<View>,
-    scale: f64,
-    keep: f64,
-    pre: i64,
-    next: i64,
-    heads: i64,
-    layout: String,
-    mode: i64,
-    scaled_pse: bool,
+    pub q: View,
+    pub k: View,
+    pub v: View,
+    pub pse: Option<View>,
+    pub drop: Option<View>,
+    pub mask: Option<View>,
+    pub scale: f64,
+    pub keep: f64,
+    pub pre: i64,
+    pub next: i64,
+    pub heads: i64,
+    pub layout: String,
+    pub mode: i64,
+    pub scaled_pse: bool,
 }
 
 /// `[batch, heads, length, width]` of a tensor in a layout; `heads` is what the layout does not tell.
@@ -223,7 +224,8 @@ impl Heads {
     }
 }
 
-fn forward(p: &mut Program, a: Attention, statistics: [Option<View>; 2], out: View) -> Result<()> {
+/// out = attention, with the largest score and the sum of each row where they are asked for.
+pub fn forward(p: &mut Program, a: Attention, statistics: [Option<View>; 2], out: View) -> Result<()> {
     let h = Heads::new(&a)?;
     let [rows, columns] = [h.scores[2], h.scores[3]];
     let out = four("attentionOutOut", &out, &a.layout, a.heads)?;
@@ -266,7 +268,8 @@ fn forward(p: &mut Program, a: Attention, statistics: [Option<View>; 2], out: Vi
     product(p, &grouped(&out, h.group), &grouped(&kept, h.group), &h.v, 1.0)
 }
 
-fn gradient(p: &mut Program, a: Attention, grad: View, outs: [View; 3], dpse: Option<View>) -> Result<()> {
+/// The gradients of query, key and value, and of the shift.
+pub fn gradient(p: &mut Program, a: Attention, grad: View, outs: [View; 3], dpse: Option<View>) -> Result<()> {
     let [dq, dk, dv] = &outs;
     check_shape(dq, &a.q.dims)?;
     check_shape(dk, &a.k.dims)?;

@@ -10,6 +10,11 @@ use super::FAMILIES;
 const OTHERS: &[(&str, &str, &str)] = &[
     ("recurrent_gated_delta_rule", "Programs include this header; its operator is missing.", ""),
     (
+        "npu_format_cast",
+        "Stores the storage shape that a tensor has in a format, to be freed by the program, its length and that format.",
+        "aclnnStatus aclnnNpuFormatCastCalculateSizeAndFormat(const aclTensor *srcTensor, const int dstFormat,\n\taclDataType additionalDtype, int64_t **dstShape, uint64_t *dstShapeSize, int *actualFormat);",
+    ),
+    (
         "trans_matmul_weight",
         "As aclnnCalculateMatmulWeightSizeV2, of float16.",
         "aclnnStatus aclnnCalculateMatmulWeightSize(const aclIntArray *tensorShape, uint64_t *weightTensorSize);",

@@ -28,8 +28,10 @@ macro_rules! families {
 
 families! {
     activation
+    activation_forms
     arithmetic
     attention
+    attention_forms
     attention_training
     batch_norm
     bits
@@ -44,6 +46,7 @@ families! {
     grouped
     grouped_quant
     index
+    index_forms
     layout
     linalg
     linear
@@ -59,6 +62,7 @@ families! {
     order
     pairs
     pool
+    product_forms
     quant
     quant_matmul
     quantise
@@ -66,6 +70,7 @@ families! {
     recurrent
     reduce
     resample
+    rotary
     sampling
     selection
     special
@@ -79,13 +84,19 @@ mod data;
 #[cfg(test)]
 mod data_tests;
 #[cfg(test)]
+mod forms_tests;
+#[cfg(test)]
 mod header_tests;
+#[cfg(test)]
+mod moe_permute_tests;
 #[cfg(test)]
 mod moe_tests;
 #[cfg(test)]
 mod network_tests;
 #[cfg(test)]
 mod property_tests;
+#[cfg(test)]
+mod quant_tests;
 #[cfg(test)]
 mod sampling_tests;
 #[cfg(test)]
