@@ -14,6 +14,11 @@ aclnnStatus aclnnBaddbmmGetWorkspaceSize(const aclTensor *self, const aclTensor 
 	aclOpExecutor **executor);
 aclnnStatus aclnnBaddbmm(void *workspace, uint64_t workspaceSize, aclOpExecutor *executor, aclrtStream stream);
 
+/* self = beta * self + alpha * batch1 @ batch2. */
+aclnnStatus aclnnInplaceBaddbmmGetWorkspaceSize(const aclTensor *selfRef, const aclTensor *batch1, const aclTensor *batch2, const aclScalar *beta, const aclScalar *alpha, int8_t cubeMathType, uint64_t *workspaceSize,
+	aclOpExecutor **executor);
+aclnnStatus aclnnInplaceBaddbmm(void *workspace, uint64_t workspaceSize, aclOpExecutor *executor, aclrtStream stream);
+
 #ifdef __cplusplus
 }
 #endif

@@ -9,6 +9,11 @@
 extern "C" {
 #endif
 
+/* out = each number as often as repeats says: 0, 1 and so on. */
+aclnnStatus aclnnRepeatInterleaveTensorGetWorkspaceSize(const aclTensor *repeats, int64_t outputSize, aclTensor *out, uint64_t *workspaceSize,
+	aclOpExecutor **executor);
+aclnnStatus aclnnRepeatInterleaveTensor(void *workspace, uint64_t workspaceSize, aclOpExecutor *executor, aclrtStream stream);
+
 /* out = self with each index of dim repeated. */
 aclnnStatus aclnnRepeatInterleaveIntWithDimGetWorkspaceSize(const aclTensor *self, int64_t repeats, int64_t dim, int64_t outputSize, aclTensor *out, uint64_t *workspaceSize,
 	aclOpExecutor **executor);

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
+/* Generated from ffi/opapi/src/ops; see the test headers_are_current. */
+#ifndef VINCI_ACLNN_DYNAMIC_QUANT_V3_H
+#define VINCI_ACLNN_DYNAMIC_QUANT_V3_H
+
+#include "aclnn/aclnn_base.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* As aclnnDynamicQuantV2; quantMode pertoken, pertensor or perchannel says what has a scale. */
+aclnnStatus aclnnDynamicQuantV3GetWorkspaceSize(const aclTensor *x, const aclTensor *smoothScalesOptional, const aclTensor *groupIndexOptional, int64_t dstType, bool isSymmetrical, char *quantMode, const aclTensor *yOut, const aclTensor *scaleOut, const aclTensor *offsetOut, uint64_t *workspaceSize,
+	aclOpExecutor **executor);
+aclnnStatus aclnnDynamicQuantV3(void *workspace, uint64_t workspaceSize, aclOpExecutor *executor, aclrtStream stream);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

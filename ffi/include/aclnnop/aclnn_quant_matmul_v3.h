@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
+/* Generated from ffi/opapi/src/ops; see the test headers_are_current. */
+#ifndef VINCI_ACLNN_QUANT_MATMUL_V3_H
+#define VINCI_ACLNN_QUANT_MATMUL_V3_H
+
+#include "aclnn/aclnn_base.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* out = (x1 @ x2 + bias) * scale + offset of int8 or int4 matrices; scale as aclnnTransQuantParamV2 makes it, or floats. */
+aclnnStatus aclnnQuantMatmulV3GetWorkspaceSize(const aclTensor *x1, const aclTensor *x2, const aclTensor *scale, const aclTensor *offset, const aclTensor *bias, bool transposeX1, bool transposeX2, const aclTensor *out, uint64_t *workspaceSize,
+	aclOpExecutor **executor);
+aclnnStatus aclnnQuantMatmulV3(void *workspace, uint64_t workspaceSize, aclOpExecutor *executor, aclrtStream stream);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

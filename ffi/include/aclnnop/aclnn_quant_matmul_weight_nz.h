@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
+/* Generated from ffi/opapi/src/ops; see the test headers_are_current. */
+#ifndef VINCI_ACLNN_QUANT_MATMUL_WEIGHT_NZ_H
+#define VINCI_ACLNN_QUANT_MATMUL_WEIGHT_NZ_H
+
+#include "aclnn/aclnn_base.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* As aclnnQuantMatmulV5, of an x2 in FRACTAL_NZ; this device keeps that format as it keeps ND. */
+aclnnStatus aclnnQuantMatmulWeightNzGetWorkspaceSize(const aclTensor *x1, const aclTensor *x2, const aclTensor *x1Scale, const aclTensor *x2Scale, const aclTensor *yScale, const aclTensor *x1Offset, const aclTensor *x2Offset, const aclTensor *yOffset, const aclTensor *bias, bool transposeX1, bool transposeX2, int64_t groupSize, aclTensor *out, uint64_t *workspaceSize,
+	aclOpExecutor **executor);
+aclnnStatus aclnnQuantMatmulWeightNz(void *workspace, uint64_t workspaceSize, aclOpExecutor *executor, aclrtStream stream);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
