@@ -200,11 +200,12 @@ pub fn run(me: usize) -> ! {
                 idle += 1;
                 // Blocks of a kernel that is under way may be about to go on.
                 if idle < PATIENCE && (looking.claim() || busy) {
+                    // Whoever waits for the last kernel may be waiting for this very core.
+                    if idle % 4 == 1 {
+                        sys::yield_now();
+                    }
                     for _ in 0..16 {
                         core::hint::spin_loop();
-                    }
-                    if idle % 4 == 0 {
-                        sys::yield_now();
                     }
                     continue;
                 }
