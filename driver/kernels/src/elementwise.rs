@@ -70,11 +70,17 @@ impl<O: Binary, L: Lane> Task for BinaryTask<'_, O, L> {
     type Output = ();
     #[inline(always)]
     fn call(self) {
-        let pairs = self.out.iter_mut().zip(self.a).zip(self.b);
+        // No closures: large ones would not be inlined, and then not be compiled for the level.
+        let n = self.out.len();
+        let (a, b) = (&self.a[..n], &self.b[..n]);
         if O::ALPHA && self.alpha != L::ONE {
-            pairs.for_each(|((o, &a), &b)| *o = O::apply(a, b.mul(self.alpha)));
+            for (i, out) in self.out.iter_mut().enumerate() {
+                *out = O::apply(a[i], b[i].mul(self.alpha));
+            }
         } else {
-            pairs.for_each(|((o, &a), &b)| *o = O::apply(a, b));
+            for (i, out) in self.out.iter_mut().enumerate() {
+                *out = O::apply(a[i], b[i]);
+            }
         }
     }
 }

@@ -3,7 +3,7 @@
 use vinci_hw::args::{ArgsError, ArgsView, DType};
 
 use crate::arith::Arith;
-use crate::lane::{common_lane, lane_of, with_lane};
+use crate::lane::{Lane, common_lane, lane_of, with_lane};
 use crate::tile::{for_each, for_ranges, map, map_ordered};
 use crate::view::Tensor;
 use crate::{Ctx, KernelFault};
@@ -63,6 +63,10 @@ fn copy_bits<T: Copy>(ctx: &Ctx<'_>, out: &Tensor, a: &Tensor) {
                 unsafe {
                     let t = out.at(to_offset + at as isize * to_stride).cast::<T>();
                     let f = a.at(from_offset).cast::<T>();
+                    if to_stride == 1 && from_stride == 1 {
+                        std::ptr::copy(f.cast::<u8>(), t.cast::<u8>(), n * size_of::<T>());
+                        return;
+                    }
                     for i in 0..n as isize {
                         t.offset(i * to_stride).write_unaligned(f.offset(i * from_stride).read_unaligned());
                     }
@@ -135,9 +139,31 @@ pub fn fill(ctx: &Ctx<'_>, args: &ArgsView<'_>) -> Result<(), KernelFault> {
     let (f, i) = (args.attr_f64(0)?, args.attr_i64(1)?);
     with_lane!(lane_of(out.dtype), L => {
         let value = if out.dtype == DType::Bool { L::truth(f != 0.0 || i != 0) } else { L::scalar(f, i) };
-        map::<L, 0>(ctx, &out, [], &|_, [], out| out.fill(value));
+        if out.walk(&out.order()).single_stride() == Some(1) {
+            let mut bits = [0u8; 8];
+            // SAFETY: the buffer holds an element of any type.
+            unsafe { L::storer(out.dtype)(bits.as_mut_ptr(), 1, &[value]) };
+            match out.dtype.size() {
+                1 => fill_bits(ctx, &out, bits[0]),
+                2 => fill_bits(ctx, &out, u16::from_ne_bytes([bits[0], bits[1]])),
+                4 => fill_bits(ctx, &out, u32::from_ne_bytes([bits[0], bits[1], bits[2], bits[3]])),
+                _ => fill_bits(ctx, &out, u64::from_ne_bytes(bits)),
+            }
+        } else {
+            map::<L, 0>(ctx, &out, [], &|_, [], out| out.fill(value));
+        }
     });
     Ok(())
+}
+
+/// Fills elements that lie in sequence.
+fn fill_bits<T: Copy + Sync>(ctx: &Ctx<'_>, out: &Tensor, value: T) {
+    for_ranges(ctx, out.count, &|start, end| {
+        for i in start..end {
+            // SAFETY: elements of the resolved output.
+            unsafe { out.at(i as isize).cast::<T>().write_unaligned(value) };
+        }
+    });
 }
 
 /// Tensor out; attributes start and step as floats, then as integers.

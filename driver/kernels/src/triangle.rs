@@ -23,16 +23,29 @@ pub fn triangle(ctx: &Ctx<'_>, args: &ArgsView<'_>) -> Result<(), KernelFault> {
         return Ok(());
     }
     let (m, n) = (a.dims[a.rank - 2], a.dims[a.rank - 1]);
+    if out.dtype == a.dtype && out.strides[a.rank - 1] == 1 && a.strides[a.rank - 1] == 1 {
+        let (to, from) = (Rows::new(&out, |d| d == a.rank - 1), Rows::new(&a, |d| d == a.rank - 1));
+        let size = a.dtype.size();
+        for_each(ctx, a.count / n, a.count, &|line| {
+            let kept = kept((line % m, 0, n), diagonal, upper);
+            // SAFETY: columns of a line of both resolved tensors, which may be the same one.
+            unsafe {
+                let (to, from) = (out.at(to.others.offset(line)), a.at(from.others.offset(line)));
+                std::ptr::copy(from.add(kept.start * size), to.add(kept.start * size), kept.len() * size);
+                to.write_bytes(0, kept.start * size);
+                to.add(kept.end * size).write_bytes(0, (n - kept.end) * size);
+            }
+        });
+        return Ok(());
+    }
     let logical_order = [0, 1, 2, 3, 4, 5, 6, 7];
     with_lane!(lane_of(a.dtype), L => {
         map_ordered::<L, 1>(ctx, &out, &logical_order, [&a], &|first, [a], out| {
             let (mut row, mut column, mut at) = (first / n % m, first % n, 0);
             while at < out.len() {
                 let end = out.len().min(at + n - column);
-                // Columns of the row that are kept, in a type that no dimension and no attribute overflows.
-                let bound = row as i128 + i128::from(diagonal) + i128::from(!upper);
-                let bound = bound.clamp(column as i128, (column + end - at) as i128) as usize - column + at;
-                let kept = if upper { bound..end } else { at..bound };
+                let kept = kept((row, column, column + end - at), diagonal, upper);
+                let kept = kept.start - column + at..kept.end - column + at;
                 out[at..kept.start].fill(L::ZERO);
                 out[kept.clone()].copy_from_slice(&a[kept.clone()]);
                 out[kept.end..end].fill(L::ZERO);
@@ -41,6 +54,14 @@ pub fn triangle(ctx: &Ctx<'_>, args: &ArgsView<'_>) -> Result<(), KernelFault> {
         });
     });
     Ok(())
+}
+
+/// Which of the columns `first..end` of a row are kept.
+fn kept((row, first, end): (usize, usize, usize), diagonal: i64, upper: bool) -> std::ops::Range<usize> {
+    // In a type that no dimension and no attribute overflows.
+    let bound = row as i128 + i128::from(diagonal) + i128::from(!upper);
+    let bound = bound.clamp(first as i128, end as i128) as usize;
+    if upper { bound..end } else { first..bound }
 }
 
 /// Tensors x `[.., m, n]`, a `[.., m, m]`, b `[.., m, n]`; attributes upper, transpose, unit diagonal:

@@ -86,7 +86,12 @@ impl<O: Unary, L: Lane> Task for UnaryTask<'_, O, L> {
     type Output = ();
     #[inline(always)]
     fn call(self) {
-        self.out.iter_mut().zip(self.a).for_each(|(o, &a)| *o = O::apply(a));
+        // No closure: a large one would not be inlined, and then not be compiled for the level.
+        let n = self.out.len();
+        let a = &self.a[..n];
+        for (i, out) in self.out.iter_mut().enumerate() {
+            *out = O::apply(a[i]);
+        }
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::arch::x86_64::*;
 
+use vinci_hw::args::DType;
+
 use crate::matmul::micro::{Half, Scheme, Target};
 use crate::matmul::pack::{self, Operand};
 use crate::simd::prefetch;
@@ -47,8 +49,18 @@ impl Scheme for F32 {
         width: usize,
         to: &mut [f32],
     ) {
-        // SAFETY: the caller's promise.
-        unsafe { pack::pack(from, lines, steps, width, to) }
+        // SAFETY: the caller's promise; the scheme was chosen by what the CPU has.
+        unsafe {
+            match from.dtype {
+                _ if from.step != 1 || from.line.unsigned_abs() <= 1 => {
+                    pack::pack(from, lines, steps, width, to)
+                }
+                DType::F32 => pack_across::<FLOAT>(from, lines, steps, width, to),
+                DType::BF16 => pack_across::<BRAIN>(from, lines, steps, width, to),
+                DType::F16 => pack_across::<HALF>(from, lines, steps, width, to),
+                _ => pack::pack(from, lines, steps, width, to),
+            }
+        }
     }
 
     unsafe fn tile(steps: usize, a: *const f32, b: *const f32, to: Target<f32>) {
@@ -80,6 +92,89 @@ impl Scheme for Bf16 {
         // SAFETY: the caller's promise.
         unsafe { by_size!(tile_bf16, to, (steps, a, b, to)) }
     }
+}
+
+/// Kinds of elements that [`pack_across`] reads.
+const FLOAT: u8 = 0;
+const BRAIN: u8 = 1;
+const HALF: u8 = 2;
+/// Lines and steps of a block of [`pack_across`].
+const BLOCK: usize = 16;
+/// Elements from the ones that are packed to those that are called for.
+const AHEAD: usize = 64;
+
+/// [`pack::pack`] of lines whose steps lie in sequence: blocks of 16 by 16, transposed in registers.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl")]
+unsafe fn pack_across<const KIND: u8>(
+    from: &Operand,
+    (line, lines): (usize, usize),
+    (step, steps): (usize, usize),
+    width: usize,
+    panel: &mut [f32],
+) {
+    let panel = &mut panel[..width * steps];
+    for left in (0..width).step_by(BLOCK) {
+        let columns = BLOCK.min(width - left);
+        let there = lines.saturating_sub(left).min(columns);
+        let stored = ((1u32 << columns) - 1) as u16;
+        for first in (0..steps).step_by(BLOCK) {
+            let n = BLOCK.min(steps - first);
+            let mask = ((1u32 << n) - 1) as u16;
+            let mut block = [_mm512_setzero_ps(); BLOCK];
+            for (l, row) in block.iter_mut().enumerate().take(there) {
+                // SAFETY: the caller's promise; the mask ends with the steps.
+                unsafe {
+                    let at = from.at(line + left + l, step + first);
+                    prefetch(at.wrapping_add(AHEAD * from.dtype.size()));
+                    *row = match KIND {
+                        FLOAT => _mm512_maskz_loadu_ps(mask, at.cast()),
+                        BRAIN => {
+                            let bits = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(mask, at.cast()));
+                            _mm512_castsi512_ps(_mm512_slli_epi32::<16>(bits))
+                        }
+                        _ => _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(mask, at.cast())),
+                    };
+                }
+            }
+            let block = transpose(&block);
+            for (s, v) in block.iter().enumerate().take(n) {
+                let at = (first + s) * width + left;
+                // SAFETY: `columns` elements of step `first + s` of the panel.
+                unsafe { _mm512_mask_storeu_ps(panel.as_mut_ptr().add(at), stored, *v) };
+            }
+        }
+    }
+}
+
+/// Rows become columns.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl")]
+fn transpose(rows: &[__m512; 16]) -> [__m512; 16] {
+    let mut pairs = *rows;
+    for i in 0..8 {
+        pairs[2 * i] = _mm512_unpacklo_ps(rows[2 * i], rows[2 * i + 1]);
+        pairs[2 * i + 1] = _mm512_unpackhi_ps(rows[2 * i], rows[2 * i + 1]);
+    }
+    // Lane `l` of `fours[4 i + c]` is rows 4 i ..= 4 i + 3 of column 4 l + c.
+    let mut fours = pairs;
+    for i in 0..4 {
+        for half in 0..2 {
+            let [a, b] = [pairs[4 * i + half], pairs[4 * i + 2 + half]].map(|v| _mm512_castps_pd(v));
+            fours[4 * i + 2 * half] = _mm512_castpd_ps(_mm512_unpacklo_pd(a, b));
+            fours[4 * i + 2 * half + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(a, b));
+        }
+    }
+    let mut columns = fours;
+    for c in 0..4 {
+        let even = |a: usize| _mm512_shuffle_f32x4::<0x88>(fours[a + c], fours[a + 4 + c]);
+        let odd = |a: usize| _mm512_shuffle_f32x4::<0xdd>(fours[a + c], fours[a + 4 + c]);
+        let (even, odd) = ([even(0), even(8)], [odd(0), odd(8)]);
+        columns[c] = _mm512_shuffle_f32x4::<0x88>(even[0], even[1]);
+        columns[4 + c] = _mm512_shuffle_f32x4::<0x88>(odd[0], odd[1]);
+        columns[8 + c] = _mm512_shuffle_f32x4::<0xdd>(even[0], even[1]);
+        columns[12 + c] = _mm512_shuffle_f32x4::<0xdd>(odd[0], odd[1]);
+    }
+    columns
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vl")]

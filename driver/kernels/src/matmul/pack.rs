@@ -30,7 +30,11 @@ unsafe impl Send for Operand {}
 unsafe impl Sync for Operand {}
 
 impl Operand {
-    unsafe fn at(&self, line: usize, step: usize) -> *const u8 {
+    /// Pointer to an element.
+    ///
+    /// # Safety
+    /// The line and the step must exist.
+    pub(super) unsafe fn at(&self, line: usize, step: usize) -> *const u8 {
         let offset = line as isize * self.line + step as isize * self.step;
         // SAFETY: the caller's indices are below the operand's dimensions, which were resolved.
         unsafe { self.base.offset(offset * self.dtype.size() as isize) }
