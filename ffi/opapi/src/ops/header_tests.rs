@@ -15,6 +15,11 @@ const OTHERS: &[(&str, &str, &str)] = &[
         "aclnnStatus aclnnNpuFormatCastCalculateSizeAndFormat(const aclTensor *srcTensor, const int dstFormat,\n\taclDataType additionalDtype, int64_t **dstShape, uint64_t *dstShapeSize, int *actualFormat);",
     ),
     (
+        "trans_quant_param",
+        "Stores an array, to be freed by the program, of scales and offsets as the cube takes them.",
+        "aclnnStatus aclnnTransQuantParam(const float *scaleArray, uint64_t scaleSize, const float *offsetArray,\n\tuint64_t offsetSize, uint64_t **quantParam, uint64_t *quantParamSize);",
+    ),
+    (
         "trans_matmul_weight",
         "As aclnnCalculateMatmulWeightSizeV2, of float16.",
         "aclnnStatus aclnnCalculateMatmulWeightSize(const aclIntArray *tensorShape, uint64_t *weightTensorSize);",

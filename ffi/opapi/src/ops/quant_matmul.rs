@@ -1,5 +1,6 @@
 //! Products of int8 and int4 matrices, summed exactly in int32, then made floats or int8 again by scales.
 
+use std::ffi::c_void;
 use std::sync::Arc;
 
 use super::declare::operators;
@@ -9,7 +10,7 @@ use super::pointwise::constant;
 use super::quant::as_bytes;
 use super::quantise::{along, bytes_of, dequantise, scaled};
 use crate::dtype::DType;
-use crate::error::{OpError, Result, invalid};
+use crate::error::{OpError, Result, invalid, status};
 use crate::program::Attr::{Float, Int};
 use crate::program::Program;
 use crate::tensor::Tensor;
@@ -177,4 +178,53 @@ fn quantise_and_multiply(
     };
     let w = matrix(p, "weight", &weight, turned)?;
     multiply(p, &q, &w, Scales { columns: weight_scale, rows: Some(rows), offset: None, bias }, &out)
+}
+
+/// Stores at `param` an array, which the program frees, of scales as the cube takes them: floats of 19 bits, offsets of 9
+/// beside them. One of either serves all of the others.
+///
+/// # Safety
+/// The arrays are as long as their sizes say; unless they are null, the places can be written.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn aclnnTransQuantParam(
+    scales: *const f32,
+    scales_len: u64,
+    offsets: *const f32,
+    offsets_len: u64,
+    param: *mut *mut u64,
+    param_len: *mut u64,
+) -> i32 {
+    unsafe extern "C" {
+        fn malloc(bytes: usize) -> *mut c_void;
+    }
+    status("aclnnTransQuantParam", || {
+        if scales.is_null() || param.is_null() || param_len.is_null() {
+            return Err(OpError::Null("scaleArray, quantParam or quantParamSize"));
+        }
+        let n = scales_len.max(offsets_len) as usize;
+        let of = |len: u64| len == 1 || len as usize == n;
+        if scales_len == 0 || offsets.is_null() != (offsets_len == 0) || !of(scales_len) || (offsets_len > 0 && !of(offsets_len)) || n > 1 << 28 {
+            return Err(invalid!("{scales_len} scales and {offsets_len} offsets"));
+        }
+        // SAFETY: by this function's contract; the block is as long as what is written.
+        unsafe {
+            let made = malloc(n * 8).cast::<u64>();
+            if made.is_null() {
+                return Err(OpError::Inner("out of host memory".into()));
+            }
+            for i in 0..n {
+                let scale = scales.add(if scales_len == 1 { 0 } else { i }).read_unaligned();
+                let offset = match offsets_len {
+                    0 => 0.0,
+                    1 => offsets.read_unaligned(),
+                    _ => offsets.add(i).read_unaligned(),
+                };
+                let offset = offset.round_ties_even().clamp(-256.0, 255.0) as i64 as u64 & 0x1ff;
+                made.add(i).write(u64::from(scale.to_bits() & 0xffff_e000) | 1 << 46 | offset << 37);
+            }
+            param.write(made);
+            param_len.write(n as u64);
+        }
+        Ok(())
+    })
 }

@@ -342,6 +342,14 @@ fn parameters_of_the_cube_are_packed_as_it_takes_them() {
     assert_eq!(op!(aclnnTransQuantParamV2, scale.handle(), offset.handle(), out.handle()), 0);
     let word = |v: f32| u64::from(v.to_bits() & 0xffff_e000) | 1 << 46 | (0x1fd << 37);
     assert_eq!(out.words(), [1.0, 1.5, -0.25].map(word));
+    let (mut made, mut n) = (null_mut(), 0);
+    // SAFETY: arrays as long as is said; the places are locals; the array that comes is as long as it says.
+    let words = unsafe {
+        let code = super::quant_matmul::aclnnTransQuantParam([1.0f32, 1.5, -0.25].as_ptr(), 3, [-3.0f32].as_ptr(), 1, &mut made, &mut n);
+        assert_eq!((code, n), (0, 3));
+        std::slice::from_raw_parts(made, 3).to_vec()
+    };
+    assert_eq!(words, [1.0, 1.5, -0.25].map(word));
     assert_eq!(op!(aclnnTransQuantParamV3, scale.handle(), null_mut(), 1, out.handle()), 0);
     assert_eq!(out.words()[1], u64::from(1.5f32.to_bits()) | 1 << 46, "a tie goes to the even one");
     assert_eq!(op!(aclnnTransQuantParamV3, scale.handle(), null_mut(), 2, out.handle()), 161_002);
