@@ -58,6 +58,29 @@ class Norms(Case):
         self.same(f, randn(2, 4, 3, 3), randn(4), randn(4), backward=True, tol=1e-3)
 
 
+class Attention(Case):
+    def test_masks_and_lengths(self):
+        for s, t, d in ((64, 64, 32), (300, 700, 64), (5, 3, 8), (130, 130, 16)):
+            q, k, v = (randn(2, 4, n, d) for n in (s, t, t))
+            seen = torch.rand(2, 1, s, t) > 0.3
+            seen[..., 0] = True
+            shift = randn(2, 1, s, t)
+            for mask in (None, seen, shift):
+                with self.subTest(s=s, t=t, mask=mask is not None and str(mask.dtype)):
+                    f = lambda q, k, v: F.scaled_dot_product_attention(
+                        q, k, v, None if mask is None else mask.to(q.device)
+                    )
+                    self.same(f, q, k, v, backward=True)
+            if s == t:
+                self.same(lambda q, k, v: F.scaled_dot_product_attention(q, k, v, is_causal=True), q, k, v, backward=True)
+
+
+class Products(Case):
+    def test_no_steps(self):
+        for dtype in (torch.float32, torch.float16, torch.bfloat16):
+            self.same(torch.matmul, randn(5, 0).to(dtype), randn(0, 40).to(dtype))
+
+
 class Indices(Case):
     def test_embedding(self):
         self.same(F.embedding, torch.randint(0, 10, (3, 4)), randn(10, 5), backward=True)

@@ -178,7 +178,9 @@ impl Product {
         }
         let out = self.out;
         let half = S::HALVES && matches!(out.dtype, DType::F16 | DType::BF16) && (column == 1 || self.n == 1);
-        let sums = if half && c.is_none() && Gemm::<S>::in_one(self.k) { 0 } else { out.count };
+        // Straight into the output where one block makes all of the sums; no steps make zeros, which are cast.
+        let straight = half && c.is_none() && self.k > 0 && Gemm::<S>::in_one(self.k);
+        let sums = if straight { 0 } else { out.count };
         let mut buffer = Scratch::<S::Sum>::take(&SUMS, sums);
         self.out = dense(&out, sum, NonNull::from(buffer.slice()).cast());
         if let Some(c) = &c {

@@ -98,6 +98,22 @@ fn a_large_product_runs_on_all_threads() {
 }
 
 #[test]
+fn no_steps_make_zeros() {
+    // On a thread of its own: scratch memory that another product left would take a write into none.
+    let test = || {
+        for t in [DType::F16, DType::BF16, DType::F32] {
+            let ram = Ram::new(1 << 16);
+            let mut l = Layout::new();
+            let [a, b, out] = [[5, 0], [0, 40], [5, 40]].map(|dims| l.dense(t, &dims));
+            ram.write(&out, &[1i64; 200]);
+            ram.launch("matmul", &[out, a, b], &[f(1.0), f(0.0), 0]).unwrap();
+            assert_eq!(ram.read::<i64>(&out), [0; 200], "{t:?}");
+        }
+    };
+    std::thread::spawn(test).join().unwrap();
+}
+
+#[test]
 fn nan_and_infinity_pass_through() {
     let ram = Ram::new(1 << 16);
     let mut l = Layout::new();
