@@ -345,7 +345,14 @@ fn parameters_of_the_cube_are_packed_as_it_takes_them() {
     let (mut made, mut n) = (null_mut(), 0);
     // SAFETY: arrays as long as is said; the places are locals; the array that comes is as long as it says.
     let words = unsafe {
-        let code = super::quant_matmul::aclnnTransQuantParam([1.0f32, 1.5, -0.25].as_ptr(), 3, [-3.0f32].as_ptr(), 1, &mut made, &mut n);
+        let code = super::quant_matmul::aclnnTransQuantParam(
+            [1.0f32, 1.5, -0.25].as_ptr(),
+            3,
+            [-3.0f32].as_ptr(),
+            1,
+            &mut made,
+            &mut n,
+        );
         assert_eq!((code, n), (0, 3));
         std::slice::from_raw_parts(made, 3).to_vec()
     };
