@@ -60,8 +60,7 @@ operators! {
         aclnnGeGluBackward(gradOutput: Tensor, self_: Tensor, gelu: Tensor, dim: Int, approximate: Int, gradInput: Out) =>
             |p, g, x, y, d, a, o| geglu_gradient(p, g, x, y, d, a, false, o);
         /// As aclnnGeGluBackward; activateLeft has the gelu of the first half instead.
-        aclnnGeGluV3Backward(gradOutput: Tensor, self_: Tensor, gelu: Tensor, dim: Int, approximate: Int, activateLeft: Bool, gradInput: Out) =>
-            |p, g, x, y, d, a, l, o| geglu_gradient(p, g, x, y, d, a, l, o); }
+        aclnnGeGluV3Backward(gradOutput: Tensor, self_: Tensor, gelu: Tensor, dim: Int, approximate: Int, activateLeft: Bool, gradInput: Out) => geglu_gradient; }
     "clipped_swiglu" { /// out = a * sigmoid(alpha * a) * (b + bias), a (at most limit) and b (within limit) being the halves of x along dim, or its even and odd elements.
         aclnnClippedSwiglu(x: Tensor, groupIndexOptional: OptTensor, dim: Int, alpha: Double, limit: Double, bias: Double, interleaved: Bool, out: Tensor) => clipped; }
     "scaled_masked_softmax" { /// y = softmax along the last dimension of scale * x where mask does not hold.

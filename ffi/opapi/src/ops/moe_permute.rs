@@ -71,8 +71,7 @@ operators! {
             }; }
     "moe_token_permute_with_routing_map" { /// permuteTokens = the tokens that the map names for each expert, in order of the experts, or as many for each with dropAndPad; sortedIndices says where each went, or which came.
         aclnnMoeTokenPermuteWithRoutingMap(tokens: Tensor, routingMap: Tensor, probsOptional: OptTensor, numOutTokens: Int, dropAndPad: Bool,
-            permuteTokensOut: Out, permuteProbsOutOptional: OptOut, sortedIndicesOut: Out) =>
-            |p, x, map, probs, n, pads, o, po, s| permute_by_map(p, x, map, probs, n, pads, o, po, s); }
+            permuteTokensOut: Out, permuteProbsOutOptional: OptOut, sortedIndicesOut: Out) => permute_by_map; }
     "moe_token_permute_with_routing_map_grad" { /// Gradients of aclnnMoeTokenPermuteWithRoutingMap to its tokens and probabilities.
         aclnnMoeTokenPermuteWithRoutingMapGrad(permutedTokenOutputGrad: Tensor, permutedProbsOutputGradOptional: OptTensor, sortedIndices: Tensor,
             routingMapOptional: OptTensor, numExperts: Int, tokensNum: Int, dropAndPad: Bool, tokensGradOut: Out, probsGradOutOptional: OptOut) =>
