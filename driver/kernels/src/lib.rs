@@ -15,6 +15,8 @@ mod argument_tests;
 mod arith;
 mod attention;
 mod attention_gradient;
+#[cfg(test)]
+mod attention_tests;
 mod bag;
 mod bins;
 mod bitwise;
