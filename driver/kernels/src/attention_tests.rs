@@ -26,7 +26,8 @@ impl Case {
     /// Whether a query, counted over all groups, sees a key.
     fn sees(&self, row: usize, key: usize) -> bool {
         let distance = key as i64 - (row % self.queries) as i64;
-        (self.sight.0..=self.sight.1).contains(&distance) && !(self.masked && (row * 7 + key * 3) % 5 == 0)
+        (self.sight.0..=self.sight.1).contains(&distance)
+            && !(self.masked && (row * 7 + key * 3).is_multiple_of(5))
     }
 
     fn run(&self) {
@@ -70,8 +71,9 @@ impl Case {
             let n = dims.iter().product::<i64>() as usize;
             put(dims, &vec![f64::NAN; n])
         });
-        let hidden: Vec<i64> =
-            (0..rows * t).map(|i| i64::from(self.masked && (i / t * 7 + i % t * 3) % 5 == 0)).collect();
+        let hidden: Vec<i64> = (0..rows * t)
+            .map(|i| i64::from(self.masked && (i / t * 7 + i % t * 3).is_multiple_of(5)))
+            .collect();
         let mask = l.dense(DType::Bool, &[1, 1, g, s, n]);
         ram.write(&mask, &hidden);
         let there = if self.masked { 4 } else { 0 };
