@@ -13,9 +13,6 @@ use conformance::{Cell, Line, Outcome, Verdict, Workspace, report, run};
 /// Folders of samples, and the architecture that their READMEs name.
 const PARTS: [&str; 2] = ["00_introduction", "03_basic_api"];
 const ARCH: &str = "dav-2201";
-/// Highest number of a scenario that is tried, and how many a sample may not know before no other is.
-const SCENARIOS: u32 = 15;
-const UNKNOWN: u32 = 3;
 /// The variable with the number of a scenario, in READMEs and in CMakeLists.txt.
 const SCENARIO: &str = "SCENARIO_NUM";
 
@@ -94,20 +91,32 @@ fn attempt(workspace: &Workspace, folder: &Path, name: &str, commands: &str, lin
         lines.extend(scenario(workspace, folder, name, commands));
         return;
     }
-    let mut unknown = 0;
-    for number in 0..=SCENARIOS {
+    let readme = fs::read_to_string(folder.join("README.md")).unwrap_or_default();
+    for number in scenarios(&readme) {
         let chosen = |line: &str| match line.trim_start().starts_with(&format!("{SCENARIO}=")) {
             true => format!("{SCENARIO}={number}"),
             false => line.to_owned(),
         };
         let text = commands.lines().map(chosen).collect::<Vec<_>>().join("\n");
-        let line = scenario(workspace, folder, &format!("{name} {number}"), &text);
-        unknown = if line.is_some() { 0 } else { unknown + 1 };
-        lines.extend(line);
-        if unknown == UNKNOWN {
-            break;
+        lines.extend(scenario(workspace, folder, &format!("{name} {number}"), &text));
+    }
+}
+
+/// The numbers in a README's table of options: `1`, `2`, `3`, or 1-5.
+fn scenarios(readme: &str) -> Vec<u32> {
+    let row = readme.lines().map(str::trim).filter(|l| l.starts_with(&format!("| `{SCENARIO}`"))).last();
+    let text = row.and_then(|row| row.split('|').nth(2)).unwrap_or("").replace('`', "");
+    let mut numbers = Vec::new();
+    for part in text.split(['、', ',', ' ']) {
+        let ends: Vec<u32> = part
+            .split(['-', '~'])
+            .map_while(|n| n.trim_matches(|c: char| !c.is_ascii_digit()).parse().ok())
+            .collect();
+        if let (Some(first), Some(last)) = (ends.first(), ends.last()) {
+            numbers.extend(*first..=*last);
         }
     }
+    numbers
 }
 
 /// Runs a sample's commands in a copy of its folder. Nothing if its CMakeLists.txt knows no such scenario for the
@@ -121,7 +130,7 @@ fn scenario(workspace: &Workspace, folder: &Path, name: &str, commands: &str) ->
     // What makes must not be told to take every core, and what fails ends the rest.
     bash.args(["-ec", &commands.replace("make -j", "make")]).current_dir(&place);
     bash.env("ASC_DIR", workspace.include.join("ascendc/cmake"));
-    bash.env("VINCI_CC", workspace.lib.join("vinci"));
+    bash.env("VINCI_CC", workspace.lib.join("vinci")).env("VINCI_LIBRARIES", &workspace.lib);
     bash.env("VINCI_ASCENDC_INCLUDE", workspace.include.join("ascendc"));
     bash.env("VINCI_CHIP", "910b1").env("VINCI_LOG", "off");
     let Outcome { output, failure, .. } = run(bash).expect("bash runs");
