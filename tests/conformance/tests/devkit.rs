@@ -104,7 +104,7 @@ fn attempt(workspace: &Workspace, folder: &Path, name: &str, commands: &str, lin
 
 /// The numbers in a README's table of options: `1`, `2`, `3`, or 1-5.
 fn scenarios(readme: &str) -> Vec<u32> {
-    let row = readme.lines().map(str::trim).filter(|l| l.starts_with(&format!("| `{SCENARIO}`"))).last();
+    let row = readme.lines().map(str::trim).rfind(|l| l.starts_with(&format!("| `{SCENARIO}`")));
     let text = row.and_then(|row| row.split('|').nth(2)).unwrap_or("").replace('`', "");
     let mut numbers = Vec::new();
     for part in text.split(['、', ',', ' ']) {
