@@ -23,15 +23,27 @@ type Sgemm = unsafe extern "C" fn(
 /// How to get it.
 pub const MISSING: &str = "missing: apt-get install libopenblas0-pthread";
 
-/// Has OpenBLAS find out itself what the CPU can: a peer that an environment holds back to an older CPU's
-/// instructions would be no peer.
+/// Has OpenBLAS use what the CPU can: a peer that an environment holds back to an older CPU's instructions would be no
+/// peer, nor one that is older than the CPU and takes it for one with SSE3.
 ///
 /// # Safety
 /// No other thread may run yet.
 pub unsafe fn prepare() {
-    for name in ["OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"] {
-        // SAFETY: the caller's promise.
-        unsafe { std::env::remove_var(name) };
+    const CORE: &str = "OPENBLAS_CORETYPE";
+    #[cfg(target_arch = "x86_64")]
+    let wide = std::is_x86_feature_detected!("avx512f")
+        && std::is_x86_feature_detected!("avx512bw")
+        && std::is_x86_feature_detected!("avx512vl");
+    #[cfg(not(target_arch = "x86_64"))]
+    let wide = false;
+    // SAFETY: the caller's promise.
+    unsafe {
+        std::env::remove_var("OPENBLAS_L2_SIZE");
+        if wide {
+            std::env::set_var(CORE, "SkylakeX");
+        } else {
+            std::env::remove_var(CORE);
+        }
     }
 }
 
