@@ -16,7 +16,7 @@ aclnnStatus aclnnNpuFormatCast(void *workspace, uint64_t workspaceSize, aclOpExe
 
 /* Stores the storage shape that a tensor has in a format, to be freed by the program, its length and that format. */
 aclnnStatus aclnnNpuFormatCastCalculateSizeAndFormat(const aclTensor *srcTensor, const int dstFormat,
-	aclDataType additionalDtype, int64_t **dstShape, uint64_t *dstShapeSize, int *actualFormat);
+	const int additionalDtype, int64_t **dstShape, uint64_t *dstShapeSize, int *actualFormat);
 
 #ifdef __cplusplus
 }

@@ -12,7 +12,7 @@ const OTHERS: &[(&str, &str, &str)] = &[
     (
         "npu_format_cast",
         "Stores the storage shape that a tensor has in a format, to be freed by the program, its length and that format.",
-        "aclnnStatus aclnnNpuFormatCastCalculateSizeAndFormat(const aclTensor *srcTensor, const int dstFormat,\n\taclDataType additionalDtype, int64_t **dstShape, uint64_t *dstShapeSize, int *actualFormat);",
+        "aclnnStatus aclnnNpuFormatCastCalculateSizeAndFormat(const aclTensor *srcTensor, const int dstFormat,\n\tconst int additionalDtype, int64_t **dstShape, uint64_t *dstShapeSize, int *actualFormat);",
     ),
     (
         "trans_quant_param",
