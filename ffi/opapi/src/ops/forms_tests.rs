@@ -303,6 +303,11 @@ fn formats_have_names_and_sizes() {
     assert_eq!((code, rank, format), (0, 4, 29));
     // SAFETY: an array of as many as was said.
     assert_eq!(unsafe { std::slice::from_raw_parts(shape, 4) }, [2, 3, 16, 16]);
+    unsafe extern "C" {
+        fn free(block: *mut std::ffi::c_void);
+    }
+    // SAFETY: the program frees it, once.
+    unsafe { free(shape.cast()) };
     let mut y = Data::out(1, &[40, 20]);
     assert_eq!(op!(aclnnNpuFormatCast, x.handle(), y.handle()), 0);
     assert_eq!(y.values(), x.values());

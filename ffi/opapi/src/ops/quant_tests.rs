@@ -26,6 +26,10 @@ fn int8(v: f64) -> f64 {
     v.round_ties_even().clamp(-128.0, 127.0)
 }
 
+unsafe extern "C" {
+    fn free(block: *mut std::ffi::c_void);
+}
+
 /// Numbers of four bits, two in each byte.
 fn unpacked(bytes: &[u8]) -> Vec<f64> {
     bytes.iter().flat_map(|b| [b << 4, *b]).map(|b| f64::from(b as i8 >> 4)).collect()
@@ -354,7 +358,9 @@ fn parameters_of_the_cube_are_packed_as_it_takes_them() {
             &mut n,
         );
         assert_eq!((code, n), (0, 3));
-        std::slice::from_raw_parts(made, 3).to_vec()
+        let words = std::slice::from_raw_parts(made, 3).to_vec();
+        free(made.cast());
+        words
     };
     assert_eq!(words, [1.0, 1.5, -0.25].map(word));
     assert_eq!(op!(aclnnTransQuantParamV3, scale.handle(), null_mut(), 1, out.handle()), 0);
