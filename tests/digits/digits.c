@@ -24,7 +24,7 @@
 #include "aclnnop/aclnn_div.h"
 #include "aclnnop/aclnn_lerp.h"
 #include "aclnnop/aclnn_logsoftmax.h"
-#include "aclnnop/aclnn_log_softmax_backward.h"
+#include "aclnnop/aclnn_logsoftmax_backward.h"
 #include "aclnnop/aclnn_mm.h"
 #include "aclnnop/aclnn_mul.h"
 #include "aclnnop/aclnn_nll_loss.h"

@@ -157,15 +157,16 @@ impl Timeline {
             Engine::None => 0,
         };
         let end = ready.max(free).saturating_add(ns);
-        if matches!(engine, Engine::Aic | Engine::Mix) {
+        let [aic, aiv, sdma] = engine.occupies();
+        if aic {
             l.aic = end;
             l.busy.aic_ns = l.busy.aic_ns.saturating_add(ns);
         }
-        if matches!(engine, Engine::Aiv | Engine::Mix) {
+        if aiv {
             l.aiv = end;
             l.busy.aiv_ns = l.busy.aiv_ns.saturating_add(ns);
         }
-        if engine == Engine::Sdma {
+        if sdma {
             l.sdma = end;
             l.busy.sdma_ns = l.busy.sdma_ns.saturating_add(ns);
         }

@@ -11,22 +11,29 @@ use crate::tile::{Sink, Source, for_each, map_ordered};
 use crate::view::Tensor;
 use crate::{Ctx, KernelFault};
 
+/// The first and the second elements of pairs `[.., 2]`, which bytes `[..]` hold.
+fn halves(packed: &Tensor, pairs: &Tensor) -> Result<[Tensor; 2], ArgsError> {
+    let fits = packed.rank + 1 == pairs.rank
+        && pairs.dims[..packed.rank] == packed.dims[..packed.rank]
+        && pairs.dims[packed.rank] == 2;
+    if !fits || !matches!(packed.dtype, DType::I8 | DType::U8) {
+        return Err(ArgsError::BadTensor(1));
+    }
+    Ok([0, 1].map(|half| {
+        let mut t = pairs.shifted(half * pairs.strides[packed.rank]);
+        (t.rank, t.count) = (packed.rank, packed.count);
+        t.dims[packed.rank] = 1;
+        t
+    }))
+}
+
 /// Tensors out `[.., 2]`, packed `[..]` of bytes: each byte holds two signed numbers of 4 bits, the first in its low
 /// half.
 pub fn unpack_int4(ctx: &Ctx<'_>, args: &ArgsView<'_>) -> Result<(), KernelFault> {
     let out = Tensor::output(ctx, args, 0)?;
     let packed = Tensor::input(ctx, args, 1)?;
-    let fits = packed.rank + 1 == out.rank
-        && out.dims[..packed.rank] == packed.dims[..packed.rank]
-        && out.dims[packed.rank] == 2;
-    if !fits || !matches!(packed.dtype, DType::I8 | DType::U8) {
-        return Err(ArgsError::BadTensor(1).into());
-    }
     // Each half of the bytes goes to every second element.
-    for half in 0..2 {
-        let mut to = out.shifted(half as isize * out.strides[packed.rank]);
-        (to.rank, to.count) = (packed.rank, packed.count);
-        to.dims[packed.rank] = 1;
+    for (half, to) in halves(&packed, &out)?.into_iter().enumerate() {
         map_ordered::<i32, 1>(ctx, &to, &packed.order(), [&packed], &|_, [a], out| {
             for (o, &v) in out.iter_mut().zip(a) {
                 *o = (v >> (4 * half)) << 28 >> 28;
@@ -40,19 +47,8 @@ pub fn unpack_int4(ctx: &Ctx<'_>, args: &ArgsView<'_>) -> Result<(), KernelFault
 pub fn pack_int4(ctx: &Ctx<'_>, args: &ArgsView<'_>) -> Result<(), KernelFault> {
     let packed = Tensor::output(ctx, args, 0)?;
     let a = Tensor::input(ctx, args, 1)?;
-    let fits = packed.rank + 1 == a.rank
-        && a.dims[..packed.rank] == packed.dims[..packed.rank]
-        && a.dims[packed.rank] == 2;
-    if !fits || !matches!(packed.dtype, DType::I8 | DType::U8) {
-        return Err(ArgsError::BadTensor(1).into());
-    }
-    let half = |half: isize| {
-        let mut t = a.shifted(half * a.strides[packed.rank]);
-        (t.rank, t.count) = (packed.rank, packed.count);
-        t.dims[packed.rank] = 1;
-        t
-    };
-    map_ordered::<i32, 2>(ctx, &packed, &packed.order(), [&half(0), &half(1)], &|_, [low, high], out| {
+    let [low, high] = halves(&packed, &a)?;
+    map_ordered::<i32, 2>(ctx, &packed, &packed.order(), [&low, &high], &|_, [low, high], out| {
         for ((o, &low), &high) in out.iter_mut().zip(low).zip(high) {
             *o = low & 15 | high << 4;
         }

@@ -1,11 +1,10 @@
 /* A matrix of 12288 by 12288 float16 on its way to UB and L1, in tiles of several shapes, with rows that begin at odd
  * places, and several times over: the model clock must tell these apart as a 910B does. The figures are those that the
  * makers' documentation of asc-devkit publishes for the same moves. */
-#include <cmath>
 
 #include "acl/acl.h"
 #include "kernel_operator.h"
-#include "check.h"
+#include "model.h"
 
 using namespace AscendC;
 
@@ -81,15 +80,8 @@ static const Case kCases[] = {
 
 int main()
 {
-    setenv("VINCI_CHIP", "910b1", 1);
-    setenv("VINCI_EVENT_CLOCK", "model", 1);
-    OK(aclInit(nullptr));
-    OK(aclrtSetDevice(0));
-    aclrtStream stream;
-    OK(aclrtCreateStream(&stream));
-    aclrtEvent begin, end;
-    OK(aclrtCreateEvent(&begin));
-    OK(aclrtCreateEvent(&end));
+    ModelClock clock("910b1");
+    const aclrtStream stream = clock.stream;
     /* The second is what L2 is full of before each move. */
     constexpr size_t bytes = size_t(kSide) * kSide * 2;
     void *x, *other;
@@ -98,22 +90,15 @@ int main()
     bool good = true;
     for (const Case &c : kCases) {
         to_ub<<<48, nullptr, stream>>>(static_cast<uint8_t *>(other), Move{kSide, 8, 8192, 1, 1});
-        OK(aclrtRecordEvent(begin, stream));
-        if (c.l1) {
-            to_l1<<<24, nullptr, stream>>>(static_cast<uint8_t *>(x), c.move);
-        } else {
-            to_ub<<<48, nullptr, stream>>>(static_cast<uint8_t *>(x), c.move);
-        }
-        OK(aclrtRecordEvent(end, stream));
-        OK(aclrtSynchronizeStream(stream));
-        float ms = 0;
-        OK(aclrtEventElapsedTime(&ms, begin, end));
-        const double us = ms * 1e3, off = us / c.task - 1;
-        std::printf("%-30s %9.2f us, published %9.2f, %+.1f %%\n", c.name, us, c.task, off * 100);
-        good = good && std::fabs(off) <= 0.25;
+        const double us = clock.us([&] {
+            if (c.l1) {
+                to_l1<<<24, nullptr, stream>>>(static_cast<uint8_t *>(x), c.move);
+            } else {
+                to_ub<<<48, nullptr, stream>>>(static_cast<uint8_t *>(x), c.move);
+            }
+        });
+        good = as_published(c.name, us, c.task) && good;
     }
     CHECK(good);
-    OK(aclrtResetDeviceForce(0));
-    OK(aclFinalize());
     return 0;
 }

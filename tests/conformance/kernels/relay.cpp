@@ -2,7 +2,7 @@
  * work beside it does not. */
 #include "acl/acl.h"
 #include "kernel_operator.h"
-#include "check.h"
+#include "model.h"
 
 using namespace AscendC;
 
@@ -63,27 +63,15 @@ extern "C" __global__ __mix__(1, 2) void relay(GM_ADDR from, int how)
 
 int main()
 {
-    setenv("VINCI_EVENT_CLOCK", "model", 1);
-    OK(aclInit(nullptr));
-    OK(aclrtSetDevice(0));
-    aclrtStream stream;
-    OK(aclrtCreateStream(&stream));
-    aclrtEvent begin, end;
-    OK(aclrtCreateEvent(&begin));
-    OK(aclrtCreateEvent(&end));
+    ModelClock clock;
+    const aclrtStream stream = clock.stream;
     void *x;
     OK(aclrtMalloc(&x, kTile * 2 * kTiles, ACL_MEM_MALLOC_HUGE_FIRST));
     double us[kAll + 1] = {};
     /* The first round fills L2. */
     for (int round = 0; round < 2; ++round) {
         for (int how = kCube; how <= kAll; ++how) {
-            OK(aclrtRecordEvent(begin, stream));
-            relay<<<4, nullptr, stream>>>(static_cast<uint8_t *>(x), how);
-            OK(aclrtRecordEvent(end, stream));
-            OK(aclrtSynchronizeStream(stream));
-            float ms = 0;
-            OK(aclrtEventElapsedTime(&ms, begin, end));
-            us[how] = ms * 1e3;
+            us[how] = clock.us([&] { relay<<<4, nullptr, stream>>>(static_cast<uint8_t *>(x), how); });
         }
     }
     std::printf("cube %.2f, vector %.2f, beside %.2f, after %.2f, in turns %.2f, all %.2f us\n", us[0], us[1], us[2], us[3], us[4], us[5]);
@@ -92,7 +80,5 @@ int main()
     CHECK(us[kAfter] > 0.9 * sum && us[kAfter] < 1.1 * sum);
     CHECK(us[kTurns] > 0.9 * sum);
     CHECK(us[kAll] > 2.7 * us[kVector]);
-    OK(aclrtResetDeviceForce(0));
-    OK(aclFinalize());
     return 0;
 }

@@ -8,7 +8,7 @@ use std::process::{self, Command};
 use std::time::{Duration, Instant};
 use std::{env, fs, io};
 
-use conformance::{Cell, Line, Outcome, Verdict, Workspace, report, run};
+use conformance::{Line, Outcome, Verdict, Workspace, report, run};
 
 /// Folders of samples, and the architecture that their READMEs name.
 const PARTS: [&str; 2] = ["00_introduction", "03_basic_api"];
@@ -134,10 +134,7 @@ fn scenario(workspace: &Workspace, folder: &Path, name: &str, commands: &str) ->
     bash.env("VINCI_ASCENDC_INCLUDE", workspace.include.join("ascendc"));
     bash.env("VINCI_CHIP", "910b1").env("VINCI_LOG", "off");
     let Outcome { output, failure, .. } = run(bash).expect("bash runs");
-    let line = |verdict, detail: String| Line {
-        name: name.to_owned(),
-        cells: vec![Cell { verdict, detail, time: start.elapsed() }],
-    };
+    let line = |verdict, detail: String| Line::once(name, verdict, detail, start.elapsed());
     if failure.is_some() && output.contains("CMake Error") && output.contains(SCENARIO) {
         return None;
     }

@@ -1,7 +1,7 @@
 //! Further activations, alone and as gates.
 
 use super::declare::operators;
-use super::elementwise::{arithmetic, check_shape};
+use super::elementwise::{arithmetic, check_shape, need_absent};
 use super::loss::need_float;
 use super::pointwise::floats;
 use crate::dtype::DType;
@@ -119,9 +119,7 @@ fn clipped(
     neighbours: bool,
     out: View,
 ) -> Result<()> {
-    if groups.is_some() {
-        return Err(invalid!("groupIndex is not supported; a null pointer is needed"));
-    }
+    need_absent(&[("groupIndex", groups)])?;
     need_float("x", &x)?;
     need_float("out", &out)?;
     let [first, second] = halves(&x, dim, neighbours)?;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::declare::operators;
-use super::elementwise::check_shape;
+use super::elementwise::{check_shape, need_absent};
 use super::loss::need_float;
 use crate::dtype::DType;
 use crate::error::{Result, invalid};
@@ -30,7 +30,7 @@ operators! {
                     ("keyAntiquantOffset", kb), ("valueAntiquantScale", va), ("valueAntiquantOffset", vb), ("keySharedPrefix", kp), ("valueSharedPrefix", vp)];
                 need_absent(&absent)?;
                 let lse = if lse_flag { Some(lse.ok_or(crate::error::OpError::Null("softmaxLse"))?) } else { None };
-                let heads = Heads { query: heads, key: if kv_heads == 0 { heads } else { kv_heads } };
+                let heads = Heads::new(heads, kv_heads);
                 let sight = Sight { sparse, pre, next };
                 infer(p, Infer { q, k, v, shift, mask, lengths, kv_lengths, heads, scale, sight, layout, out, lse, table })
             }; }
@@ -53,14 +53,6 @@ fn rotary(p: &mut Program, x: View, cos: View, sin: View, mode: i64, out: View) 
     p.launch("rotary", &[&out], &[&x, &cos, &sin], &[Attr::Int(mode)])
 }
 
-/// What this device has no use for, or does not compute yet, must not be there.
-pub fn need_absent(optional: &[(&str, Option<View>)]) -> Result<()> {
-    match optional.iter().find(|(_, v)| v.is_some()) {
-        Some((name, _)) => Err(invalid!("{name} is not supported; a null pointer is needed")),
-        None => Ok(()),
-    }
-}
-
 /// Numbers of heads.
 #[derive(Clone, Copy)]
 pub struct Heads {
@@ -68,6 +60,13 @@ pub struct Heads {
     pub query: i64,
     /// Of the keys and values.
     pub key: i64,
+}
+
+impl Heads {
+    /// 0 for the keys is as many as for the queries.
+    pub fn new(query: i64, key: i64) -> Self {
+        Self { query, key: if key == 0 { query } else { key } }
+    }
 }
 
 /// Which keys a query sees.

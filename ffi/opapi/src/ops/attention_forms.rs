@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use super::attention::{Heads, Infer, Sight, infer, need_absent};
+use super::attention::{Heads, Infer, Sight, infer};
 use super::attention_training::{Attention, forward, gradient};
 use super::declare::operators;
+use super::elementwise::need_absent;
 use super::movement::{constant, copy, fill};
 use crate::error::{OpError, Result, invalid};
 use crate::program::Program;
@@ -19,7 +20,7 @@ operators! {
             |p, q: View, k: View, v: View, shift, mask, lengths, kv_lengths, d1, q1, d2, q2, o2, heads, scale, pre, next, layout: String, kv_heads, sparse, _,
              out: View| {
                 need_absent(&[("deqScale1", d1), ("quantScale1", q1), ("deqScale2", d2), ("quantScale2", q2), ("quantOffset2", o2)])?;
-                let (heads, sight) = (heads_of(heads, kv_heads), Sight { sparse, pre, next });
+                let (heads, sight) = (Heads::new(heads, kv_heads), Sight { sparse, pre, next });
                 infer(p, Infer { q, k: vec![k], v: vec![v], shift, mask, lengths, kv_lengths, heads, scale, sight, layout, out, lse: None, table: None })
             }; }
     "incre_flash_attention_v4" { /// As aclnnPromptFlashAttentionV3, of one query each; actualSeqLengths are those of the keys, which blocktable may name by blocks.
@@ -31,7 +32,7 @@ operators! {
              out: View| {
                 need_absent(&[("dequantScale1", d1), ("quantScale1", q1), ("dequantScale2", d2), ("quantScale2", q2), ("quantOffset2", o2),
                     ("antiquantScale", a), ("antiquantOffset", b), ("kvPaddingSize", padding)])?;
-                let (heads, sight) = (heads_of(heads, kv_heads), Sight { sparse: 0, pre: i64::MAX, next: i64::MAX });
+                let (heads, sight) = (Heads::new(heads, kv_heads), Sight { sparse: 0, pre: i64::MAX, next: i64::MAX });
                 infer(p, Infer { q, k, v, shift, mask, lengths: None, kv_lengths, heads, scale, sight, layout, out, lse: None, table })
             }; }
     "fused_infer_attention_score_v3" { /// As aclnnFusedInferAttentionScoreV2; queryRope and keyRope are further columns of query and key.
@@ -52,7 +53,7 @@ operators! {
                     ("valueAntiquantScale", va), ("valueAntiquantOffset", vb), ("keySharedPrefix", kp), ("valueSharedPrefix", vp),
                     ("keyRopeAntiquantScale", kra)])?;
                 let lse = if lse_flag { Some(lse.ok_or(OpError::Null("softmaxLse"))?) } else { None };
-                let (heads, sight) = (heads_of(heads, kv_heads), Sight { sparse, pre, next });
+                let (heads, sight) = (Heads::new(heads, kv_heads), Sight { sparse, pre, next });
                 let all = Infer { q, k, v, shift, mask, lengths, kv_lengths, heads, scale, sight, layout, out, lse, table };
                 infer_with_rope(p, all, qr, kr)
             }; }
@@ -74,7 +75,7 @@ operators! {
                     ("valueAntiquantScale", va), ("valueAntiquantOffset", vb), ("keySharedPrefix", kp), ("valueSharedPrefix", vp),
                     ("keyRopeAntiquantScale", kra), ("dequantScaleQuery", dq), ("learnableSink", sink)])?;
                 let lse = if lse_flag { Some(lse.ok_or(OpError::Null("softmaxLse"))?) } else { None };
-                let (heads, sight) = (heads_of(heads, kv_heads), Sight { sparse, pre, next });
+                let (heads, sight) = (Heads::new(heads, kv_heads), Sight { sparse, pre, next });
                 let all = Infer { q, k, v, shift, mask, lengths, kv_lengths, heads, scale, sight, layout, out, lse, table };
                 infer_with_rope(p, all, qr, kr)
             }; }
@@ -128,10 +129,6 @@ operators! {
             dqOut: Tensor, dkOut: Tensor, dvOut: Tensor, dpseOut: OptTensor) =>
             |p, q, k, v, g, pse, drop, _, mask, _, _, _, _, _, ql, kl, _, _, scale, keep, pre, next, n, layout, _, mode, _, dq, dk, dv, _|
                 gradients(p, Samples { q, k, v, mask, ends: [ql, kl], scale, sight: [pre, next, mode], heads: n, layout }, (pse, drop, keep), g, [dq, dk, dv]); }
-}
-
-fn heads_of(query: i64, key: i64) -> Heads {
-    Heads { query, key: if key == 0 { query } else { key } }
 }
 
 /// The columns of both, side by side.

@@ -16,12 +16,20 @@ pub fn check_shape(out: &View, dims: &[i64]) -> Result<()> {
     }
 }
 
-/// `out` without dimensions: the result is one element, whatever shape the program gives it.
-pub fn single(out: &View) -> Result<View> {
-    if out.elements() == 1 {
-        Ok(out.one())
+/// The one element of `v`, without the dimensions that the program gives it.
+pub fn single(name: &str, v: &View) -> Result<View> {
+    if v.elements() == 1 {
+        Ok(v.one())
     } else {
-        Err(invalid!("out has shape {:?}; the result is one element", out.dims))
+        Err(invalid!("{name} has shape {:?}; one element is needed", v.dims))
+    }
+}
+
+/// What this device has no use for, or does not compute yet, must not be there.
+pub fn need_absent(optional: &[(&str, Option<View>)]) -> Result<()> {
+    match optional.iter().find(|(_, v)| v.is_some()) {
+        Some((name, _)) => Err(invalid!("{name} is not supported; a null pointer is needed")),
+        None => Ok(()),
     }
 }
 

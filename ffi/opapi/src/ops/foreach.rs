@@ -151,7 +151,7 @@ operators! {
     "foreach_lerp_list" { /// out = x1 + weight * (x2 - x1), a weight for each element.
         aclnnForeachLerpList(x1: Tensors, x2: Tensors, weight: Tensors, out: OutTensors) => |p, a, b, w, o| triples(p, [a, b, w], o, |p, [a, b, w], o| pointwise(p, "lerp", &[a, b, w], &[], o)); }
     "foreach_norm" { /// out = norm of order scalar of x, for each.
-        aclnnForeachNorm(x: Tensors, scalar: Scalar, out: OutTensors) => |p, x, s: Scalar, o| each(p, x, o, |p, x, o| super::linalg::norm(p, x, s.float, &[], false, &super::elementwise::single(o)?)); }
+        aclnnForeachNorm(x: Tensors, scalar: Scalar, out: OutTensors) => |p, x, s: Scalar, o| each(p, x, o, |p, x, o| super::linalg::norm(p, x, s.float, &[], false, &el::single("out", o)?)); }
     "foreach_non_finite_check_and_unscale" { /// foundInf = 1 if there is an infinity or NaN in scaledGrads, which are multiplied with invScale.
         aclnnForeachNonFiniteCheckAndUnscale(scaledGrads: OutTensors, foundInf: Ref, invScale: Tensor) => unscale; }
     "amp_update_scale" { /// The scale of gradients: smaller after an infinity, larger after growthInterval steps without.
@@ -209,7 +209,7 @@ fn with_scalars(
 }
 
 fn one(scalar: &View) -> Result<View> {
-    if scalar.elements() == 1 { Ok(scalar.one()) } else { Err(invalid!("scalar has shape {:?}; one element is needed", scalar.dims)) }
+    el::single("scalar", scalar)
 }
 
 /// out = x op a scalar in a tensor, in the type of out.

@@ -4,7 +4,7 @@ use std::ffi::c_void;
 use std::sync::Arc;
 
 use super::declare::operators;
-use super::elementwise::check_shape;
+use super::elementwise::{check_shape, need_absent};
 use super::movement::copy;
 use super::pointwise::constant;
 use super::quant::as_bytes;
@@ -26,18 +26,10 @@ operators! {
             |p, a, b, s, o, rows, bias, ta, tb, out| product(p, [a, b], Scales { columns: Some(s), rows, offset: o, bias }, [ta, tb], out); }
     "quant_matmul_v5" { /// As aclnnQuantMatmulV4; x1Scale is that of the rows, x2Scale that of the columns, x2Offset is added.
         aclnnQuantMatmulV5(x1: Packed, x2: Packed, x1Scale: OptTensor, x2Scale: Tensor, yScale: OptTensor, x1Offset: OptTensor, x2Offset: OptTensor,
-            yOffset: OptTensor, bias: OptTensor, transposeX1: Bool, transposeX2: Bool, groupSize: Int, out: Out) =>
-            |p: &mut Program, a, b, rows, s, ys, ao, o, yo, bias, ta, tb, group, out| {
-                need_absent(&[("yScale", &ys), ("x1Offset", &ao), ("yOffset", &yo)], group)?;
-                product(p, [a, b], Scales { columns: Some(s), rows, offset: o, bias }, [ta, tb], out)
-            }; }
+            yOffset: OptTensor, bias: OptTensor, transposeX1: Bool, transposeX2: Bool, groupSize: Int, out: Out) => fifth; }
     "quant_matmul_weight_nz" { /// As aclnnQuantMatmulV5, of an x2 in FRACTAL_NZ; this device keeps that format as it keeps ND.
         aclnnQuantMatmulWeightNz(x1: Packed, x2: Packed, x1Scale: OptTensor, x2Scale: Tensor, yScale: OptTensor, x1Offset: OptTensor, x2Offset: OptTensor,
-            yOffset: OptTensor, bias: OptTensor, transposeX1: Bool, transposeX2: Bool, groupSize: Int, out: Out) =>
-            |p: &mut Program, a, b, rows, s, ys, ao, o, yo, bias, ta, tb, group, out| {
-                need_absent(&[("yScale", &ys), ("x1Offset", &ao), ("yOffset", &yo)], group)?;
-                product(p, [a, b], Scales { columns: Some(s), rows, offset: o, bias }, [ta, tb], out)
-            }; }
+            yOffset: OptTensor, bias: OptTensor, transposeX1: Bool, transposeX2: Bool, groupSize: Int, out: Out) => fifth; }
     "quant_matmul" { /// out = (x1 @ x2 + bias) * deqScale of int8 matrices, deqScale as aclnnTransQuantParam makes it.
         aclnnQuantMatmulV2(x1: Packed, x2: Packed, bias: OptTensor, deqScale: Tensor, adjX1: Bool, adjX2: Bool, out: Out) =>
             |p, a, b, bias, s, ta, tb, out| product(p, [a, b], Scales { columns: Some(s), rows: None, offset: None, bias }, [ta, tb], out); }
@@ -47,14 +39,28 @@ operators! {
             |p, x, w, ws, bias, xs, xo, smooth, mode: String, t, out| quantise_and_multiply(p, x, w, [Some(ws), bias, xs, xo, smooth], &mode, t, out); }
 }
 
-fn need_absent(optional: &[(&str, &Option<View>)], group: i64) -> Result<()> {
-    if let Some((name, _)) = optional.iter().find(|(_, v)| v.is_some()) {
-        return Err(invalid!("{name} is not supported; a null pointer is needed"));
-    }
+#[allow(clippy::too_many_arguments)] // CANN's
+fn fifth(
+    p: &mut Program,
+    a: Arc<Tensor>,
+    b: Arc<Tensor>,
+    rows: Option<View>,
+    columns: View,
+    y_scale: Option<View>,
+    a_offset: Option<View>,
+    offset: Option<View>,
+    y_offset: Option<View>,
+    bias: Option<View>,
+    turned_a: bool,
+    turned_b: bool,
+    group: i64,
+    out: View,
+) -> Result<()> {
+    need_absent(&[("yScale", y_scale), ("x1Offset", a_offset), ("yOffset", y_offset)])?;
     if group != 0 {
         return Err(invalid!("groupSize {group}: scales for groups of steps are not supported"));
     }
-    Ok(())
+    product(p, [a, b], Scales { columns: Some(columns), rows, offset, bias }, [turned_a, turned_b], out)
 }
 
 /// What becomes of the sums.
@@ -151,9 +157,7 @@ fn quantise_and_multiply(
     turned: bool,
     out: View,
 ) -> Result<()> {
-    if offset.is_some() {
-        return Err(invalid!("xOffset is not supported; a null pointer is needed"));
-    }
+    need_absent(&[("xOffset", offset)])?;
     let &[m, k] = &x.dims[..] else { return Err(invalid!("x has shape {:?}; a matrix is needed", x.dims)) };
     super::loss::need_float("x", &x)?;
     let smooth = smooth.map(|s| along("smoothScale", &s, &x.dims, 1)).transpose()?;

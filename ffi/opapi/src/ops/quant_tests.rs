@@ -375,10 +375,10 @@ fn fake_quantisation_is_a_round_trip() {
     let mut tx = Data::new(0, &[2, 3], &x);
     let (mut s, mut z) = (Data::new(0, &[1], &[0.25]), Data::new(3, &[1], &[2.0]));
     let (mut out, mut mask) = (Data::out(0, &[2, 3]), Data::out(12, &[2, 3]));
-    assert_eq!(
+    let per_tensor = |[x, s, z, out, mask]: [&mut Data; 5]| {
         op!(
             aclnnFakeQuantPerTensorAffineCachemask,
-            tx.handle(),
+            x.handle(),
             s.handle(),
             z.handle(),
             1.0,
@@ -386,9 +386,9 @@ fn fake_quantisation_is_a_round_trip() {
             15,
             out.handle(),
             mask.handle()
-        ),
-        0
-    );
+        )
+    };
+    assert_eq!(per_tensor([&mut tx, &mut s, &mut z, &mut out, &mut mask]), 0);
     assert_eq!(out.values()[..5], [-0.5, -0.25, 0.0, 0.5, 3.25]);
     assert_eq!(mask.values(), [0.0, 1.0, 1.0, 1.0, 0.0, 0.0]);
     let (mut s, mut z) = (Data::new(0, &[2], &[0.25, 1.0]), Data::new(3, &[2], &[2.0, 0.0]));
@@ -407,20 +407,7 @@ fn fake_quantisation_is_a_round_trip() {
         0
     );
     assert_eq!(out.values()[..5], [-0.5, -0.25, 0.0, 0.0, 9.0]);
-    assert_eq!(
-        op!(
-            aclnnFakeQuantPerTensorAffineCachemask,
-            tx.handle(),
-            s.handle(),
-            z.handle(),
-            1.0,
-            0,
-            15,
-            out.handle(),
-            mask.handle()
-        ),
-        161_002
-    );
+    assert_eq!(per_tensor([&mut tx, &mut s, &mut z, &mut out, &mut mask]), 161_002);
 }
 
 #[test]

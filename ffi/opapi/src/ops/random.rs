@@ -115,9 +115,7 @@ pub fn draw(
         Source::Given(seed, offset) => (*seed, *offset, COUNTER_GIVEN, vec![]),
         Source::Tensors(seed, step, offset) => {
             for (name, t) in [("seedTensor", seed), ("offsetTensor", step)] {
-                if t.elements() != 1 {
-                    return Err(invalid!("{name} has shape {:?}; one element is needed", t.dims));
-                }
+                el::single(name, t)?;
             }
             (0, *offset, COUNTER_GIVEN | SEED_TENSOR | STEP_TENSOR, vec![seed, step])
         }

@@ -39,7 +39,7 @@ operators! {
     "searchsorted" { /// As aclnnSearchSorted, of a scalar.
         aclnnSearchSorteds(sortedSequence: Tensor, self_: Scalar, outInt32: Bool, right: Bool, sorter: OptTensor, out: Out) => |p: &mut Program, s: View, x, _, r, k, o| {
             let x = scalar_view(p, x, s.dtype, &[])?;
-            search(p, s, x, r, k, super::elementwise::single(&o)?)
+            search(p, s, x, r, k, super::elementwise::single("out", &o)?)
         }; }
     "bucketize" { /// out = where each element of self belongs in boundaries.
         aclnnBucketize(self_: Tensor, boundaries: Tensor, outInt32: Bool, right: Bool, out: Out) => |p, x, s, _, r, o| search(p, s, x, r, None, o); }

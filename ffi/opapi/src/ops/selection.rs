@@ -1,7 +1,7 @@
 //! Elements by index tensors and masks, embeddings, and what is found in data.
 
 use super::declare::operators;
-use super::elementwise::{arithmetic, check_shape};
+use super::elementwise::{arithmetic, check_shape, single};
 use super::pointwise::{dense, into_dense};
 use super::movement;
 use crate::dtype::DType;
@@ -197,10 +197,8 @@ fn masked_fill_scalar(p: &mut Program, a: View, mask: View, value: Scalar) -> Re
 
 fn masked_fill(p: &mut Program, a: View, mask: View, value: View) -> Result<()> {
     check_mask(&mask)?;
-    if value.elements() != 1 {
-        return Err(invalid!("value has shape {:?}; one element is needed", value.dims));
-    }
-    p.launch("where", &[&a], &[&mask.expand(&a.dims)?, &value.one().expand(&a.dims)?, &a], &[])
+    let value = single("value", &value)?;
+    p.launch("where", &[&a], &[&mask.expand(&a.dims)?, &value.expand(&a.dims)?, &a], &[])
 }
 
 fn masked_scatter(p: &mut Program, a: View, mask: View, source: View) -> Result<()> {

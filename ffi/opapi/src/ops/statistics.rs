@@ -160,7 +160,7 @@ fn along(
 }
 
 fn median(p: &mut Program, a: View, which: i64, out: View) -> Result<()> {
-    let out = el::single(&out)?;
+    let out = el::single("out", &out)?;
     if a.elements() == 0 {
         return p.launch("fill", &[&out], &[], &[Float(f64::NAN), Int(i64::MIN)]);
     }
@@ -170,15 +170,13 @@ fn median(p: &mut Program, a: View, which: i64, out: View) -> Result<()> {
 }
 
 fn equal(p: &mut Program, a: View, b: View, out: View) -> Result<()> {
-    if out.elements() != 1 {
-        return Err(invalid!("out has shape {:?}; one element is needed", out.dims));
-    }
+    let one = el::single("out", &out)?;
     if a.dims != b.dims {
         return super::movement::fill(p, out, super::movement::constant(0));
     }
     let same = p.temporary(DType::Bool, &a.dims);
     el::compare(p, "eq", &a, &b, &same)?;
-    reduce(p, "reduce_all", &same, &[], false, None, &out.one())
+    reduce(p, "reduce_all", &same, &[], false, None, &one)
 }
 
 fn trace(p: &mut Program, a: View, out: View) -> Result<()> {

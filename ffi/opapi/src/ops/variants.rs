@@ -116,10 +116,8 @@ operators! {
         /// self = beta * self + alpha * the outer product of two vectors.
         aclnnInplaceAddr(selfRef: Ref, vec1: Tensor, vec2: Tensor, betaOptional: OptScalar, alphaOptional: OptScalar) => |p, c: View, a, b, x, y| addr(p, &c, &a, &b, x, y, &c); }
     "fill_tensor" { /// self = the one element of value.
-        aclnnInplaceFillTensor(selfRef: Ref, value: Tensor) => |p, a: View, v: View| match v.elements() {
-            1 => super::movement::copy(p, &v.one(), &a),
-            _ => Err(invalid!("value has shape {:?}; one element is needed", v.dims)),
-        }; }
+        aclnnInplaceFillTensor(selfRef: Ref, value: Tensor) =>
+            |p, a: View, v: View| super::movement::copy(p, &el::single("value", &v)?, &a); }
     "fill_diagonal" { /// The diagonal of self = fillValue; wrap begins again below a square.
         aclnnInplaceFillDiagonal(selfRef: Ref, fillValue: Scalar, wrap: Bool) => fill_diagonal; }
     "linspace" { /// out = steps numbers from start to end.
@@ -249,11 +247,9 @@ fn range(p: &mut Program, start: Scalar, end: Scalar, step: Scalar, out: View) -
 }
 
 fn is_in(p: &mut Program, a: Scalar, set: View, _unique: bool, invert: bool, out: View) -> Result<()> {
-    if out.elements() != 1 {
-        return Err(invalid!("out has shape {:?}; one element is needed", out.dims));
-    }
+    let one = el::single("out", &out)?;
     let same = p.temporary(DType::Bool, &set.dims);
     el::compare_scalar(p, "eq_s", &set, a, &same)?;
-    super::reduce::reduce(p, "reduce_any", &same, &[], false, None, &out.one())?;
+    super::reduce::reduce(p, "reduce_any", &same, &[], false, None, &one)?;
     if invert { el::unary(p, "logical_not", &out, &out.clone()) } else { Ok(()) }
 }
