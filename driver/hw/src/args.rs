@@ -97,6 +97,14 @@ pub struct ArgsHeader {
     pub reserved: u32,
 }
 
+impl ArgsHeader {
+    /// Of a block of so many tensors and attributes.
+    pub const fn new(n_tensors: u16, n_attrs: u16) -> Self {
+        let body = n_tensors as usize * size_of::<TensorArg>() + n_attrs as usize * 8;
+        Self { magic: MAGIC, n_tensors, n_attrs, bytes: (size_of::<Self>() + body) as u32, reserved: 0 }
+    }
+}
+
 /// A strided view of device memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
@@ -339,13 +347,7 @@ impl<const WORDS: usize> ArgsBuilder<WORDS> {
     /// The finished block.
     pub fn finish(&mut self) -> &[u8] {
         let bytes = self.used * 8;
-        let header = ArgsHeader {
-            magic: MAGIC,
-            n_tensors: self.tensors,
-            n_attrs: self.attrs,
-            bytes: bytes as u32,
-            reserved: 0,
-        };
+        let header = ArgsHeader::new(self.tensors, self.attrs);
         self.words.iter_mut().zip(words(header.bytes())).for_each(|(to, word)| *to = word);
         // SAFETY: the words are initialised integers; a byte view of the first `used` of them is in bounds.
         unsafe { core::slice::from_raw_parts(self.words.as_ptr().cast(), bytes) }
@@ -353,7 +355,7 @@ impl<const WORDS: usize> ArgsBuilder<WORDS> {
 }
 
 /// The words of a structure that is made of such.
-fn words(bytes: &[u8]) -> impl Iterator<Item = u64> + '_ {
+pub fn words(bytes: &[u8]) -> impl Iterator<Item = u64> + '_ {
     bytes.chunks_exact(8).map(|chunk| u64::from_ne_bytes(chunk.try_into().expect("8 bytes")))
 }
 

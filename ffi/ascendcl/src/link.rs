@@ -11,6 +11,17 @@ use crate::abi::{Address, Handle, In, Out, need_address};
 use crate::code::{Failure, INVALID_PARAM, Result, invalid};
 use crate::{device, dump, error, exception, prof, stream};
 
+/// A launch, as libopapi.so lays it out.
+#[derive(Clone, Copy)]
+#[repr(C)]
+struct Shown {
+    name: *const u8,
+    name_len: usize,
+    args: *const u8,
+    args_bytes: usize,
+    outputs: usize,
+}
+
 const MOST_KERNELS: usize = 1024;
 /// Kernels by the number that `vinci_kernel` gave out, less one.
 static KERNELS: [OnceLock<Kernel>; MOST_KERNELS] = [const { OnceLock::new() }; MOST_KERNELS];
@@ -65,10 +76,11 @@ entry! {
     }
 
     /// Shows a launch, before (0) or after it (1), to whoever dumps operators.
-    fn vinci_dump(handle: Handle, when: u32, shown: In<dump::Shown>) {
+    fn vinci_dump(handle: Handle, when: u32, shown: In<Shown>) {
         let shown = shown.need("launch")?;
         // SAFETY: the library that calls vouches for what the launch names.
-        unsafe { dump::show(handle, when, shown) }
+        let (name, args) = unsafe { (bytes(shown.name, shown.name_len, "name")?, bytes(shown.args, shown.args_bytes, "args")?) };
+        dump::show(handle, when, dump::Shown { name, args, outputs: shown.outputs })
     }
 
     /// Whether work can be given to a stream.
@@ -85,11 +97,11 @@ entry! {
     }
 }
 
-/// Whether anybody wants to know which operator launches (1), or what (2). If so, `vinci_operator_begin` and `_end`
-/// are to be called, and with 2 `vinci_dump` around each launch.
+/// What somebody wants to know: which operator launches (1: `vinci_operator_begin` and `_end` are to be called), and
+/// what (2: `vinci_dump` is to be called before each launch; 4: and after it).
 #[unsafe(no_mangle)]
 pub extern "C" fn vinci_observed() -> u32 {
-    u32::from(prof::wants_operators()) | u32::from(dump::wants_launches()) << 1
+    u32::from(prof::wants_operators()) | dump::wanted()
 }
 
 /// Makes later launches of the calling thread those of an operator.

@@ -4,13 +4,11 @@ use std::ffi::c_void;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use vinci_hw::args::ArgsBuilder;
-
 use crate::error::{OpError, Result, invalid, status};
 use crate::link;
 use crate::objects::{self, Object};
 use crate::program::{Found, Launch, Program};
-use crate::view::{Base, View, dense_strides};
+use crate::view::dense_strides;
 
 /// What phase 1 leaves for phase 2.
 pub struct Executor {
@@ -19,11 +17,6 @@ pub struct Executor {
     /// Stays after phase 2 until it is destroyed.
     repeatable: AtomicBool,
 }
-
-/// Words of the largest argument block: enough for a concatenation of 64 tensors.
-const ARGS_WORDS: usize = 2 + 66 * 18 + 16;
-/// Tensors and attributes of most launches, whose block is not worth clearing as many words.
-const FEW: (usize, usize) = (5, 20);
 
 /// Phase 1 of operator `name`: `write` checks the arguments and writes the program.
 ///
@@ -80,72 +73,48 @@ pub fn run(
         if e.program.launches.is_empty() {
             return link::check_stream(stream).map_err(OpError::Runtime);
         }
-        let wanted = link::observed();
-        if wanted == 0 {
-            e.program.launches.iter().try_for_each(|l| launch(l, workspace, stream))?;
-            return settle(&e.program, workspace, stream);
+        let place = workspace as u64;
+        match link::observed() {
+            0 => e.program.launches.iter().try_for_each(|l| launch(l, place, stream))?,
+            wanted => observed(name, &e.program, place, stream, wanted)?,
         }
-        link::operator_begin(name);
-        let result = e.program.launches.iter().try_for_each(|l| {
-            dump(l, workspace, stream, wanted, link::BEFORE)?;
-            launch(l, workspace, stream)?;
-            dump(l, workspace, stream, wanted, link::AFTER)
-        });
-        link::operator_end();
-        result?;
-        settle(&e.program, workspace, stream)
+        e.program.found.iter().try_for_each(|f| resize(f, place, stream))
     })
 }
 
-/// Gives the tensors whose shape the data decide their shape.
-fn settle(program: &Program, workspace: *mut c_void, stream: *mut c_void) -> Result<()> {
-    program.found.iter().try_for_each(|f| resize(f, workspace as u64, stream))
-}
-
-fn launch(l: &Launch, workspace: *mut c_void, stream: *mut c_void) -> Result<()> {
-    if l.views.len() <= FEW.0 && l.attrs.len() <= FEW.1 {
-        return launch_in::<{ 2 + FEW.0 * 18 + FEW.1 }>(l, workspace, stream);
-    }
-    launch_in::<ARGS_WORDS>(l, workspace, stream)
-}
-
-fn launch_in<const WORDS: usize>(l: &Launch, workspace: *mut c_void, stream: *mut c_void) -> Result<()> {
-    let full = |e: vinci_hw::args::ArgsError| OpError::Inner(e.to_string());
-    let mut args = ArgsBuilder::<WORDS>::new();
-    for view in &l.views {
-        args.tensor(&view.arg(workspace as u64)?).map_err(full)?;
-    }
-    for &bits in &l.attrs {
-        args.attr(bits).map_err(full)?;
-    }
-    link::launch(stream, l.kernel, args.finish()).map_err(OpError::Runtime)
-}
-
-/// Shows a launch to whoever dumps operators.
-#[cold]
-fn dump(l: &Launch, workspace: *mut c_void, stream: *mut c_void, wanted: u32, when: u32) -> Result<()> {
-    if wanted & link::DUMPS == 0 {
-        return Ok(());
-    }
-    let tensor = |(at, view): (usize, &View)| link::Tensor {
-        address: match view.base {
-            Base::Device(address) => address,
-            Base::Workspace(offset) => workspace as u64 + offset,
-        },
-        dtype: view.dtype as i32,
-        output: u32::from(at < l.outputs),
-        rank: view.dims.len(),
-        dims: view.dims.as_ptr(),
-        strides: view.strides.as_ptr(),
+/// Launches with whoever wants to know told of it.
+fn observed(
+    name: &'static str,
+    program: &Program,
+    workspace: u64,
+    stream: *mut c_void,
+    wanted: u32,
+) -> Result<()> {
+    let show = |l: &Launch, bit, when| match wanted & bit {
+        0 => Ok(()),
+        _ => l.block(workspace, |args| link::dump(stream, when, l.name, l.outputs, args)),
     };
-    let tensors: Vec<_> = l.views.iter().enumerate().map(tensor).collect();
-    link::dump(stream, when, l.name, &tensors, &l.attrs).map_err(OpError::Runtime)
+    if wanted & link::OPERATORS != 0 {
+        link::operator_begin(name);
+    }
+    let result = program.launches.iter().try_for_each(|l| {
+        show(l, link::BEFOREHAND, link::BEFORE).map_err(OpError::Runtime)?;
+        launch(l, workspace, stream)?;
+        show(l, link::AFTERWARDS, link::AFTER).map_err(OpError::Runtime)
+    });
+    if wanted & link::OPERATORS != 0 {
+        link::operator_end();
+    }
+    result
+}
+
+fn launch(l: &Launch, workspace: u64, stream: *mut c_void) -> Result<()> {
+    l.block(workspace, |args| link::launch(stream, l.kernel, args)).map_err(OpError::Runtime)
 }
 
 /// Waits for a number and gives a tensor the shape that it decides.
 fn resize(found: &Found, workspace: u64, stream: *mut c_void) -> Result<()> {
-    let address = found.count.arg(workspace)?.va;
-    let count = link::read_back(stream, address).map_err(OpError::Runtime)?;
+    let count = link::read_back(stream, workspace + found.count.place()).map_err(OpError::Runtime)?;
     let handle = found.tensor as *const c_void;
     let mut tensor = (*objects::tensor("out", handle)?).clone();
     tensor.dims = found.dims.iter().map(|d| d.unwrap_or(count)).collect();

@@ -58,9 +58,9 @@ pub fn kernel(name: &'static str) -> Result<u64, i32> {
 }
 
 /// Launches a kernel; the arguments are copied before this returns.
-pub fn launch(stream: *mut c_void, kernel: u64, args: &[u8]) -> Result<(), i32> {
+pub fn launch(stream: *mut c_void, kernel: u64, args: &[u64]) -> Result<(), i32> {
     // SAFETY: the block is alive during the call; the stream is a handle that the other side checks.
-    match unsafe { sys::vinci_launch(stream, kernel, 1, args.as_ptr(), args.len()) } {
+    match unsafe { sys::vinci_launch(stream, kernel, 1, args.as_ptr().cast(), size_of_val(args)) } {
         0 => Ok(()),
         code => Err(code),
     }
@@ -81,39 +81,25 @@ pub fn set_error(code: i32, text: &str) {
     unsafe { sys::vinci_set_error(code, text.as_ptr(), text.len()) }
 }
 
-/// A bit of [`observed`]: launches are to be shown to [`dump`].
-pub const DUMPS: u32 = 2;
+/// A bit of [`observed`]: [`operator_begin`] and [`operator_end`] are to be called.
+pub const OPERATORS: u32 = 1;
+/// A bit of [`observed`]: launches are to be shown to [`dump`] before they are made.
+pub const BEFOREHAND: u32 = 2;
+/// A bit of [`observed`]: and after that.
+pub const AFTERWARDS: u32 = 4;
 /// When a launch is shown.
 pub const BEFORE: u32 = 0;
 /// As [`BEFORE`].
 pub const AFTER: u32 = 1;
-
-/// A tensor of a launch.
-#[repr(C)]
-pub struct Tensor {
-    /// Device address.
-    pub address: u64,
-    /// An `aclDataType`.
-    pub dtype: i32,
-    /// 1 for an output.
-    pub output: u32,
-    /// Dimensions.
-    pub rank: usize,
-    /// As many.
-    pub dims: *const i64,
-    /// As many, in elements.
-    pub strides: *const i64,
-}
 
 /// A launch as it is shown.
 #[repr(C)]
 pub struct Shown {
     name: *const u8,
     name_len: usize,
-    tensors: *const Tensor,
-    tensors_len: usize,
-    attrs: *const u64,
-    attrs_len: usize,
+    args: *const u64,
+    args_bytes: usize,
+    outputs: usize,
 }
 
 /// Whether anybody wants to know of operators: not 0.
@@ -134,22 +120,17 @@ pub fn operator_end() {
     unsafe { sys::vinci_operator_end() }
 }
 
-/// Shows a launch.
+/// Shows a launch, whose first `outputs` tensors are outputs.
+#[cold]
 pub fn dump(
     stream: *mut c_void,
     when: u32,
-    name: &str,
-    tensors: &[Tensor],
-    attrs: &[u64],
+    name: &'static str,
+    outputs: usize,
+    args: &[u64],
 ) -> Result<(), i32> {
-    let shown = Shown {
-        name: name.as_ptr(),
-        name_len: name.len(),
-        tensors: tensors.as_ptr(),
-        tensors_len: tensors.len(),
-        attrs: attrs.as_ptr(),
-        attrs_len: attrs.len(),
-    };
+    let (name, name_len) = (name.as_ptr(), name.len());
+    let shown = Shown { name, name_len, args: args.as_ptr(), args_bytes: size_of_val(args), outputs };
     // SAFETY: all that `shown` names is alive during the call; the stream is a handle that the other side checks.
     match unsafe { sys::vinci_dump(stream, when, &shown) } {
         0 => Ok(()),

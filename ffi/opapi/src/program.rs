@@ -1,5 +1,9 @@
 //! Programs: the kernel launches that an operator comes to.
 
+use smallvec::SmallVec;
+use vinci_hw::args::{ArgsHeader, words};
+use vinci_hw::uapi::Payload;
+
 use crate::dtype::DType;
 use crate::error::{OpError, Result};
 use crate::link;
@@ -34,12 +38,47 @@ pub struct Launch {
     pub kernel: u64,
     /// Its name.
     pub name: &'static str,
-    /// Outputs, then inputs.
-    pub views: Vec<View>,
-    /// How many of them are outputs.
+    /// How many of the tensors, the first ones, are outputs.
     pub outputs: usize,
-    /// Attributes.
-    pub attrs: Vec<u64>,
+    /// The argument block, in which tensors of the workspace have their offset for an address.
+    block: Box<[u64]>,
+    /// Words of the block that are such offsets.
+    offsets: SmallVec<[u16; 8]>,
+}
+
+/// Words of a block that most launches do with: five tensors and twenty attributes.
+pub type Words = SmallVec<[u64; 2 + 5 * 18 + 20]>;
+
+impl Launch {
+    fn new(kernel: &'static str, outputs: usize, views: &[&View], attrs: &[Attr]) -> Result<Launch> {
+        let count = |n: usize| u16::try_from(n).map_err(|_| OpError::Inner(format!("{n} arguments")));
+        let header = ArgsHeader::new(count(views.len())?, count(attrs.len())?);
+        let mut block = Vec::with_capacity(header.bytes as usize / 8);
+        let mut offsets = SmallVec::new();
+        block.extend(words(header.bytes()));
+        for view in views {
+            if matches!(view.base, Base::Workspace(_)) {
+                offsets.push(count(block.len())?);
+            }
+            // Its address is what a TensorArg has first.
+            block.extend(words(view.arg()?.bytes()));
+        }
+        block.extend(attrs.iter().map(|a| a.bits()));
+        let (name, kernel) = (kernel, link::kernel(kernel).map_err(OpError::Runtime)?);
+        Ok(Launch { kernel, name, outputs, block: block.into(), offsets })
+    }
+
+    /// Calls `with` with the argument block for a workspace at this device address.
+    pub fn block<T>(&self, workspace: u64, with: impl FnOnce(&[u64]) -> T) -> T {
+        if self.offsets.is_empty() {
+            return with(&self.block);
+        }
+        let mut block = Words::from_slice(&self.block);
+        for &at in &self.offsets {
+            block[usize::from(at)] = block[usize::from(at)].wrapping_add(workspace);
+        }
+        with(&block)
+    }
 }
 
 /// An output whose first dimension is known only when the launches are done.
@@ -57,7 +96,7 @@ pub struct Found {
 #[derive(Debug, Default)]
 pub struct Program {
     /// In order.
-    pub launches: Vec<Launch>,
+    pub launches: SmallVec<[Launch; 1]>,
     /// Outputs that take their shape from what was found.
     pub found: Vec<Found>,
     /// Bytes.
@@ -76,10 +115,8 @@ impl Program {
         if !outputs.is_empty() && outputs.iter().all(|o| o.elements() == 0) {
             return Ok(());
         }
-        let (name, kernel) = (kernel, link::kernel(kernel).map_err(OpError::Runtime)?);
-        let views = outputs.iter().chain(inputs).map(|&v| v.clone()).collect();
-        let attrs = attrs.iter().map(|a| a.bits()).collect();
-        self.launches.push(Launch { kernel, name, views, outputs: outputs.len(), attrs });
+        let views: SmallVec<[&View; 8]> = outputs.iter().chain(inputs).copied().collect();
+        self.launches.push(Launch::new(kernel, outputs.len(), &views, attrs)?);
         Ok(())
     }
 

@@ -212,12 +212,16 @@ impl View {
         v
     }
 
-    /// For the kernel; `workspace` is the device address of the workspace.
-    pub fn arg(&self, workspace: u64) -> Result<TensorArg> {
-        let va = match self.base {
-            Base::Device(va) => va,
-            Base::Workspace(offset) => workspace.wrapping_add(offset),
-        };
+    /// Its address; in the workspace, the offset there.
+    pub fn place(&self) -> u64 {
+        match self.base {
+            Base::Device(place) | Base::Workspace(place) => place,
+        }
+    }
+
+    /// For the kernel, at [`View::place`].
+    pub fn arg(&self) -> Result<TensorArg> {
+        let va = self.place();
         TensorArg::new(va, self.dtype, &self.dims, &self.strides).ok_or_else(|| {
             OpError::Invalid(format!("a tensor of {} dimensions; at most {MAX_RANK}", self.rank()))
         })

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::path::PathBuf;
 
 use vinci::{Addr, DevicePtr, memory};
+use vinci_hw::args::{ArgsError, ArgsView};
 
 use super::file::{self, Description, Tensor};
 use super::{Config, Scene, args, failed};
@@ -12,32 +13,21 @@ use crate::code::{Failure, INVALID_PARAM, Result};
 use crate::{base, stream, unsupported};
 
 const BEFORE: u32 = 0;
+/// A bit of `vinci_observed`: launches are to be shown before they are made.
+pub const BEFOREHAND: u32 = 2;
+/// And after that.
+pub const AFTERWARDS: u32 = 4;
 const ND: i32 = 2;
-const MOST_TENSORS: usize = 1024;
-const MOST_DIMS: usize = 64;
 
-/// A tensor of a launch, as libopapi.so lays it out.
+/// A launch as it is shown.
 #[derive(Clone, Copy)]
-#[repr(C)]
-struct ShownTensor {
-    address: u64,
-    acl_type: i32,
-    output: u32,
-    rank: usize,
-    dims: *const i64,
-    strides: *const i64,
-}
-
-/// A launch, as libopapi.so lays it out.
-#[derive(Clone, Copy)]
-#[repr(C)]
-pub struct Shown {
-    name: *const u8,
-    name_len: usize,
-    tensors: *const ShownTensor,
-    tensors_len: usize,
-    attrs: *const u64,
-    attrs_len: usize,
+pub struct Shown<'a> {
+    /// Of the kernel.
+    pub name: &'a [u8],
+    /// Its argument block.
+    pub args: &'a [u8],
+    /// How many of the tensors, the first ones, are outputs.
+    pub outputs: usize,
 }
 
 /// A tensor's place.
@@ -58,47 +48,24 @@ pub struct Launch {
     pub attrs: Vec<u64>,
 }
 
-/// Values that another library of Vinci vouches for.
-///
-/// # Safety
-/// `data` is readable for `len` values.
-unsafe fn list<T: Copy>(data: *const T, len: usize) -> Vec<T> {
-    if len == 0 || data.is_null() {
-        return Vec::new();
-    }
-    // SAFETY: the caller's promise.
-    unsafe { std::slice::from_raw_parts(data, len) }.to_vec()
-}
-
 impl Launch {
-    /// # Safety
-    /// What `shown` names is readable.
-    unsafe fn read(shown: Shown) -> Result<Launch> {
-        if shown.tensors_len > MOST_TENSORS {
-            return Err(Failure::new(INVALID_PARAM, format!("{} tensors", shown.tensors_len)));
-        }
-        // SAFETY: the caller's promise.
-        let (name, tensors, attrs) = unsafe {
-            (
-                list(shown.name, shown.name_len),
-                list(shown.tensors, shown.tensors_len),
-                list(shown.attrs, shown.attrs_len),
-            )
+    pub fn read(shown: Shown) -> Result<Launch> {
+        let wrong = |e: ArgsError| Failure::new(INVALID_PARAM, e.to_string());
+        let view = ArgsView::new(shown.args).map_err(wrong)?;
+        let place = |at| {
+            let t = view.tensor(at)?;
+            Ok(Place {
+                address: t.va,
+                acl_type: t.dtype as i32,
+                is_output: at < shown.outputs,
+                dims: t.dims().to_vec(),
+                strides: t.strides().to_vec(),
+            })
         };
-        let place = |t: ShownTensor| {
-            let rank = t.rank.min(MOST_DIMS);
-            Place {
-                address: t.address,
-                acl_type: t.acl_type,
-                is_output: t.output != 0,
-                // SAFETY: as above.
-                dims: unsafe { list(t.dims, rank) },
-                // SAFETY: as above.
-                strides: unsafe { list(t.strides, rank) },
-            }
-        };
-        let kernel = String::from_utf8_lossy(&name).into_owned();
-        Ok(Launch { kernel, tensors: tensors.into_iter().map(place).collect(), attrs })
+        let tensors = (0..view.tensor_count()).map(place).collect::<std::result::Result<_, _>>();
+        let attrs = (0..view.attr_count()).map(|at| view.attr(at)).collect::<std::result::Result<_, _>>();
+        let kernel = String::from_utf8_lossy(shown.name).into_owned();
+        Ok(Launch { kernel, tensors: tensors.map_err(wrong)?, attrs: attrs.map_err(wrong)? })
     }
 }
 
@@ -156,27 +123,24 @@ thread_local! {
 }
 
 /// Takes a launch into account, before and after it.
-///
-/// # Safety
-/// What `shown` names is readable.
-pub unsafe fn show(handle: Handle, when: u32, shown: Shown) -> Result<()> {
+pub fn show(handle: Handle, when: u32, shown: Shown) -> Result<()> {
     let stream = stream::named(handle)?;
-    // SAFETY: the caller's promise.
-    let launch = unsafe { Launch::read(shown) }?;
+    let (config, writer) = super::readers();
     if when == BEFORE
-        && let Some(writer) = super::STATE.lock().args.clone()
+        && let Some(writer) = writer
     {
-        args::write(&writer, &launch)?;
+        args::write(&writer, &Launch::read(shown)?)?;
     }
-    let Some(config) = super::config() else { return Ok(()) };
+    let Some(config) = config else { return Ok(()) };
     if stream.stream.is_recording() {
         unsupported::warn_once("dump", "launches that a stream captures are not dumped");
         return Ok(());
     }
     match config.scene {
-        Scene::Failed(_) if when == BEFORE => failed::remember(&stream.stream, launch),
+        Scene::Failed(_) if when == BEFORE => failed::remember(&stream.stream, shown),
         Scene::Failed(_) => {}
         Scene::Data => {
+            let launch = Launch::read(shown)?;
             stream.stream.synchronize(None)?;
             let wanted = |place: &&Place| match when {
                 BEFORE => config.mode.inputs && !place.is_output,

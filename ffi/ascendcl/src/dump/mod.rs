@@ -2,7 +2,7 @@
 //! libascend_dump.so is another name of it.
 //!
 //! libopapi.so shows each launch before and after it (`vinci_dump`). To read what an operator was given and what it
-//! made, the stream is waited for at both places: who dumps asks for that.
+//! made, the stream is waited for at both places: who dumps asks for that. Those that fail are remembered only.
 
 mod args;
 mod config;
@@ -27,7 +27,7 @@ pub use launch::{Shown, show};
 
 static STATE: Mutex<State> =
     Mutex::new(State { config: None, by_init: false, initialised: false, args: None });
-/// Whether launches must be shown.
+/// When launches must be shown: [`launch::BEFOREHAND`], [`launch::AFTERWARDS`].
 static WANTED: AtomicU32 = AtomicU32::new(0);
 
 struct State {
@@ -42,14 +42,16 @@ struct State {
 
 impl State {
     fn changed(&self) {
-        let wanted = u32::from(self.config.is_some() || self.args.is_some());
-        WANTED.store(wanted, Ordering::Release);
+        let before = self.config.is_some() || self.args.is_some();
+        let after = self.config.as_ref().is_some_and(|config| config.scene == Scene::Data);
+        let bit = |wanted, bit| if wanted { bit } else { 0 };
+        WANTED.store(bit(before, launch::BEFOREHAND) | bit(after, launch::AFTERWARDS), Ordering::Release);
     }
 }
 
-/// True if launches are to be shown.
-pub fn wants_launches() -> bool {
-    WANTED.load(Ordering::Relaxed) != 0
+/// When launches are to be shown, as bits of `vinci_observed`.
+pub fn wanted() -> u32 {
+    WANTED.load(Ordering::Relaxed)
 }
 
 fn config() -> Option<Arc<Config>> {
@@ -72,6 +74,12 @@ pub fn finalize() {
     *state = State { config: None, by_init: false, initialised: false, args: None };
     state.changed();
     failed::forget();
+}
+
+/// Who wants to know of launches: the dumps of tensors, and of arguments.
+fn readers() -> (Option<Arc<Config>>, Option<Arc<args::Writer>>) {
+    let state = STATE.lock();
+    (state.config.clone(), state.args.clone())
 }
 
 fn need_init() -> Result<()> {
