@@ -10,6 +10,7 @@
 // The documentation of a C library's inside is for those who work on it.
 #![allow(rustdoc::private_intra_doc_links)]
 
+mod dims;
 mod dtype;
 mod error;
 mod executor;

@@ -130,6 +130,6 @@ impl Program {
         let base = Base::Workspace(self.workspace);
         let bytes = dims.iter().product::<i64>().max(1) as u64 * dtype.size() as u64;
         self.workspace += bytes.next_multiple_of(512);
-        View { base, dtype, dims: dims.to_vec(), strides: dense_strides(dims) }
+        View { base, dtype, dims: dims.into(), strides: dense_strides(dims) }
     }
 }

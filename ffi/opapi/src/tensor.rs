@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use half::{bf16, f16};
 
+use crate::dims::Dims;
 use crate::dtype::DType;
 use crate::error::{OpError, Result, invalid, status};
 use crate::objects::{self, Object, Scalar};
@@ -18,13 +19,13 @@ pub struct Tensor {
     /// aclFormat.
     pub format: i32,
     /// View.
-    pub dims: Vec<i64>,
+    pub dims: Dims,
     /// In elements.
-    pub strides: Vec<i64>,
+    pub strides: Dims,
     /// In elements, from `data` to the first of the view.
     pub offset: i64,
     /// Of the storage.
-    pub storage: Vec<i64>,
+    pub storage: Dims,
     /// Device address of the storage.
     pub data: u64,
 }
@@ -46,13 +47,13 @@ impl Tensor {
 /// `n` values at `p`; `None` if `p` is null although there are some, or `n` cannot be.
 ///
 /// # Safety
-/// Unless it is null, `p` points to `n` values.
-unsafe fn values<T: Copy>(p: *const T, n: u64) -> Option<Vec<T>> {
+/// Unless it is null, `p` points to `n` values, which stay as they are while the slice lives.
+unsafe fn values<'a, T>(p: *const T, n: u64) -> Option<&'a [T]> {
     match usize::try_from(n).ok()? {
-        0 => Some(Vec::new()),
+        0 => Some(&[]),
         n if p.is_null() || n > 1 << 28 => None,
         // SAFETY: by this function's contract.
-        n => Some(unsafe { std::slice::from_raw_parts(p, n) }.to_vec()),
+        n => Some(unsafe { std::slice::from_raw_parts(p, n) }),
     }
 }
 
@@ -88,7 +89,8 @@ pub unsafe extern "C" fn aclCreateTensor(
         if dims.iter().any(|&d| d < 0) {
             return Err(invalid!("a negative dimension in {dims:?}"));
         }
-        let strides = strides.unwrap_or_else(|| crate::view::dense_strides(&dims));
+        let strides = strides.map_or_else(|| crate::view::dense_strides(dims), Dims::from);
+        let (dims, storage) = (dims.into(), storage.into());
         let tensor =
             Tensor { dtype: data_type, format, dims, strides, offset, storage, data: tensor_data as u64 };
         made = objects::insert(Object::Tensor(Arc::new(tensor)));
@@ -192,7 +194,7 @@ macro_rules! lists {
                 if !handles.iter().all(|&h| matches!(objects::get(h), Some(Object::$item(_)))) {
                     return Err(OpError::Handle("value", $what));
                 }
-                let handles: Vec<_> = handles.into_iter().map(|h| h as usize).collect();
+                let handles: Vec<_> = handles.iter().map(|&h| h as usize).collect();
                 made = objects::insert(Object::$variant(handles.into()));
                 Ok(())
             });

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use vinci_hw::args::{MAX_RANK, TensorArg};
 
+use crate::dims::Dims;
 use crate::dtype::DType;
 use crate::error::{OpError, Result, invalid};
 
@@ -24,14 +25,14 @@ pub struct View {
     /// Element type.
     pub dtype: DType,
     /// Elements along each dimension.
-    pub dims: Vec<i64>,
+    pub dims: Dims,
     /// Elements from one index to the next.
-    pub strides: Vec<i64>,
+    pub strides: Dims,
 }
 
 /// Strides of a dense tensor.
-pub fn dense_strides(dims: &[i64]) -> Vec<i64> {
-    let mut strides = vec![1; dims.len()];
+pub fn dense_strides(dims: &[i64]) -> Dims {
+    let mut strides = Dims::repeated(1, dims.len());
     for i in (1..dims.len()).rev() {
         strides[i - 1] = strides[i] * dims[i].max(1);
     }
@@ -39,7 +40,7 @@ pub fn dense_strides(dims: &[i64]) -> Vec<i64> {
 }
 
 /// The shape that two shapes broadcast to.
-pub fn broadcast(a: &[i64], b: &[i64]) -> Result<Vec<i64>> {
+pub fn broadcast(a: &[i64], b: &[i64]) -> Result<Dims> {
     let rank = a.len().max(b.len());
     let at = |s: &[i64], i: usize| (i + s.len()).checked_sub(rank).map_or(1, |j| s[j]);
     (0..rank)
@@ -86,25 +87,25 @@ impl View {
     /// A dense view in another shape of as many elements.
     pub fn reshaped(&self, dims: &[i64]) -> Self {
         debug_assert!(self.is_dense() && self.elements() == dims.iter().product::<i64>());
-        Self { dims: dims.to_vec(), strides: dense_strides(dims), ..self.clone() }
+        Self { dims: dims.into(), strides: dense_strides(dims), ..self.clone() }
     }
 
     /// The first `n` elements of a dense view in sequence.
     pub fn reshaped_part(&self, n: i64) -> Self {
         debug_assert!(self.is_dense() && self.elements() >= n);
-        Self { dims: vec![n], strides: vec![1], ..self.clone() }
+        Self { dims: [n].into(), strides: [1].into(), ..self.clone() }
     }
 
     /// Its only element, without dimensions.
     pub fn one(&self) -> Self {
-        Self { dims: Vec::new(), strides: Vec::new(), ..self.clone() }
+        Self { dims: Dims::new(), strides: Dims::new(), ..self.clone() }
     }
 
     /// The same elements repeated to `dims`.
     pub fn expand(&self, dims: &[i64]) -> Result<Self> {
         let skip = dims.len().checked_sub(self.rank());
         let skip = skip.ok_or_else(|| invalid!("shape {:?} does not broadcast to {dims:?}", self.dims))?;
-        let mut strides = vec![0; dims.len()];
+        let mut strides = Dims::repeated(0, dims.len());
         for (i, (&d, &s)) in self.dims.iter().zip(&self.strides).enumerate() {
             strides[skip + i] = match d {
                 _ if d == dims[skip + i] => s,
@@ -112,7 +113,7 @@ impl View {
                 _ => return Err(invalid!("shape {:?} does not broadcast to {dims:?}", self.dims)),
             };
         }
-        Ok(Self { dims: dims.to_vec(), strides, ..self.clone() })
+        Ok(Self { dims: dims.into(), strides, ..self.clone() })
     }
 
     /// Dimensions in another order: dimension `i` of the result is `order[i]` of this.
@@ -201,7 +202,7 @@ impl View {
     /// The elements of a dense view in another shape of as many.
     pub fn shaped(&self, dims: &[i64]) -> Self {
         debug_assert_eq!(self.strides, dense_strides(&self.dims));
-        Self { dims: dims.to_vec(), strides: dense_strides(dims), ..self.clone() }
+        Self { dims: dims.into(), strides: dense_strides(dims), ..self.clone() }
     }
 
     /// Two dimensions exchanged.
@@ -233,7 +234,7 @@ mod tests {
     use super::*;
 
     fn view(dims: &[i64]) -> View {
-        View { base: Base::Device(64), dtype: DType::F32, dims: dims.to_vec(), strides: dense_strides(dims) }
+        View { base: Base::Device(64), dtype: DType::F32, dims: dims.into(), strides: dense_strides(dims) }
     }
 
     #[test]
@@ -250,20 +251,20 @@ mod tests {
     fn parts() {
         let v = view(&[4, 6]);
         let n = v.narrow(1, 1, 2, 3);
-        assert_eq!((n.base, n.dims, n.strides), (Base::Device(68), vec![4, 2], vec![6, 3]));
+        assert_eq!((n.base, &n.dims[..], &n.strides[..]), (Base::Device(68), &[4, 2][..], &[6, 3][..]));
         let f = v.flipped(0);
-        assert_eq!((f.base, f.strides), (Base::Device(64 + 18 * 4), vec![-6, 1]));
+        assert_eq!((f.base, &f.strides[..]), (Base::Device(64 + 18 * 4), &[-6, 1][..]));
         let s = v.split(1, &[2, 3]);
-        assert_eq!((s.dims.clone(), s.strides.clone()), (vec![4, 2, 3], vec![6, 3, 1]));
-        assert_eq!(s.merged(0..3).map(|m| (m.dims, m.strides)), Some((vec![24], vec![1])));
+        assert_eq!((&s.dims[..], &s.strides[..]), (&[4, 2, 3][..], &[6, 3, 1][..]));
+        assert_eq!(s.merged(0..3).map(|m| (m.dims, m.strides)), Some(([24].into(), [1].into())));
         assert_eq!(v.transposed(0, 1).merged(0..2), None);
-        assert_eq!(view(&[3, 1, 1]).merged(1..3).map(|m| m.dims), Some(vec![3, 1]));
+        assert_eq!(view(&[3, 1, 1]).merged(1..3).map(|m| m.dims), Some([3, 1].into()));
     }
 
     #[test]
     fn permutation() {
         let p = view(&[2, 3, 4]).permute(&[2, 0, -2]).unwrap();
-        assert_eq!((p.dims, p.strides), (vec![4, 2, 3], vec![1, 12, 4]));
+        assert_eq!((&p.dims[..], &p.strides[..]), (&[4, 2, 3][..], &[1, 12, 4][..]));
         assert!(view(&[2, 3]).permute(&[0, 0]).is_err() && view(&[2, 3]).permute(&[0]).is_err());
     }
 }

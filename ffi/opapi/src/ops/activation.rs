@@ -2,6 +2,7 @@
 
 use super::declare::operators;
 use super::elementwise as el;
+use crate::dims::Dims;
 use crate::dtype::DType;
 use crate::error::{Result, invalid};
 use crate::objects::Scalar;
@@ -127,7 +128,7 @@ fn prelu(p: &mut Program, a: View, weight: View, out: View) -> Result<()> {
     if n != 1 {
         shape[1] = n;
     }
-    let mut w = View { dims: shape, strides: vec![0; a.rank()], ..weight.clone() };
+    let mut w = View { dims: shape.into(), strides: Dims::repeated(0, a.rank()), ..weight.clone() };
     if let Some(&d) = long.first() {
         w.strides[1] = weight.strides[d];
     }

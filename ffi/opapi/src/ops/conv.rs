@@ -97,7 +97,7 @@ impl Windows {
             dims.extend_from_slice(d);
             strides.extend_from_slice(s);
         }
-        View { dims, strides, ..x.clone() }
+        View { dims: dims.into(), strides: strides.into(), ..x.clone() }
     }
 }
 

@@ -3,6 +3,7 @@
 use super::declare::operators;
 use super::elementwise::check_shape;
 use super::pointwise::{Reduction, common, constant, dense, floats, into_dense, launch};
+use crate::dims::Dims;
 use crate::error::{Result, invalid};
 use crate::program::Program;
 use crate::view::{View, broadcast};
@@ -116,7 +117,7 @@ fn loss(
     reduction: i64,
     out: &View,
 ) -> Result<()> {
-    let dims = inputs.iter().try_fold(Vec::new(), |dims, v| broadcast(&dims, &v.dims))?;
+    let dims = inputs.iter().try_fold(Dims::new(), |dims, v| broadcast(&dims, &v.dims))?;
     let kind = common(inputs);
     Reduction::new(reduction)?.reduce(p, kind, &dims, out, |p, terms| floats(p, k, inputs, scalars, terms))
 }
@@ -131,7 +132,7 @@ fn backward(
     reduction: i64,
     out: &View,
 ) -> Result<()> {
-    let dims = inputs.iter().try_fold(Vec::new(), |dims, v| broadcast(&dims, &v.dims))?;
+    let dims = inputs.iter().try_fold(Dims::new(), |dims, v| broadcast(&dims, &v.dims))?;
     check_shape(out, &dims)?;
     let scale = Reduction::new(reduction)?.scale(dims.iter().product());
     let grad = if grad.elements() == 1 { grad.one().expand(&dims)? } else { grad.expand(&dims)? };

@@ -26,7 +26,7 @@ fn size(dtype: i32) -> usize {
 impl Data {
     /// Dense, of these values.
     pub fn new(dtype: i32, dims: &[i64], values: &[f64]) -> Self {
-        Self::laid_out(dtype, dims, dense_strides(dims), 0, values)
+        Self::laid_out(dtype, dims, dense_strides(dims).to_vec(), 0, values)
     }
 
     /// The first dimension innermost, with gaps.

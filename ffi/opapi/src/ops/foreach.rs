@@ -3,6 +3,7 @@
 use super::declare::operators;
 use super::elementwise as el;
 use super::pointwise::{floats, pointwise};
+use crate::dims::Dims;
 use crate::dtype::DType;
 use crate::error::{Result, invalid};
 
@@ -261,7 +262,7 @@ fn unscale(p: &mut Program, grads: Vec<View>, found: View, inverse: View) -> Res
         let finite = p.temporary(DType::Bool, &grad.dims);
         pointwise(p, "is_finite", &[grad], &[], &finite)?;
         let all = p.temporary(DType::Bool, &[]);
-        let kept = View { dims: vec![1; grad.rank()], strides: vec![1; grad.rank()], ..all.clone() };
+        let kept = View { dims: Dims::repeated(1, grad.rank()), strides: Dims::repeated(1, grad.rank()), ..all.clone() };
         p.launch("reduce_all", &[&kept], &[&finite], &[Type(DType::Bool)])?;
         let none = p.temporary(DType::F32, &[]);
         p.launch("logical_not", &[&none], &[&all], &[])?;

@@ -87,7 +87,7 @@ pub fn member(list: &[View], i: usize, rank: usize) -> Result<View> {
     let v = if list.len() == 1 { &list[0] } else { list.get(i).ok_or_else(|| invalid!("{} weights", list.len()))? };
     if v.rank() == rank + 1 && list.len() == 1 && (i as i64) < v.dims[0] {
         let one = v.narrow(0, i as i64, 1, 1);
-        return Ok(View { dims: one.dims[1..].to_vec(), strides: one.strides[1..].to_vec(), ..one });
+        return Ok(View { dims: one.dims[1..].into(), strides: one.strides[1..].into(), ..one });
     }
     if v.rank() == rank { Ok(v.clone()) } else { Err(invalid!("group {i} has shape {:?}", v.dims)) }
 }

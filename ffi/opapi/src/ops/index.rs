@@ -3,6 +3,7 @@
 use super::declare::operators;
 use super::elementwise::check_shape;
 use super::movement::copy;
+use crate::dims::Dims;
 use crate::dtype::DType;
 use crate::error::{Result, invalid};
 use crate::objects::Scalar;
@@ -198,6 +199,6 @@ fn scatter(p: &mut Program, a: View, dim: i64, index: View, src: View, how: i64,
 fn scatter_value(p: &mut Program, a: View, dim: i64, index: View, value: Scalar, reduce: i64, out: View) -> Result<()> {
     let one = p.temporary(a.dtype, &[]);
     super::movement::fill(p, one.clone(), value)?;
-    let src = View { dims: index.dims.clone(), strides: vec![0; index.rank()], ..one };
+    let src = View { dims: index.dims.clone(), strides: Dims::repeated(0, index.rank()), ..one };
     scatter(p, a, dim, index, src, reduction(reduce)?, out)
 }

@@ -221,7 +221,7 @@ fn gather(p: &mut Program, x: View, dim: i64, index: View, batch: i64, _mode: i6
             rest /= x.dims[i];
             (from, which, to) = (from.narrow(i, at, 1, 1), which.narrow(i, at, 1, 1), to.narrow(i, at, 1, 1));
         }
-        let first = |v: &View| View { dims: v.dims[b..].to_vec(), strides: v.strides[b..].to_vec(), ..v.clone() };
+        let first = |v: &View| View { dims: v.dims[b..].into(), strides: v.strides[b..].into(), ..v.clone() };
         p.launch("index_select", &[&first(&to)], &[&first(&from), &first(&which)], &[Int((d - b) as i64)])?;
     }
     Ok(())

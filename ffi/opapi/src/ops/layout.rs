@@ -309,8 +309,8 @@ fn eye(p: &mut Program, n: i64, m: i64, out: View) -> Result<()> {
     check_shape(&out, &[n, m])?;
     fill(p, out.clone(), super::movement::constant(0))?;
     let mut diagonal = out.narrow(1, 0, 1, 1);
-    diagonal.dims = vec![n.min(m)];
-    diagonal.strides = vec![out.strides[0].wrapping_add(out.strides[1])];
+    diagonal.dims = [n.min(m)].into();
+    diagonal.strides = [out.strides[0].wrapping_add(out.strides[1])].into();
     fill(p, diagonal, super::movement::constant(1))
 }
 

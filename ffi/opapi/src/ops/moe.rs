@@ -5,6 +5,7 @@ use super::elementwise::{arithmetic, check_shape};
 use super::loss::need_float;
 use super::movement::{constant, copy, fill};
 use super::pointwise::{self, dense};
+use crate::dims::Dims;
 use crate::dtype::DType;
 use crate::error::{OpError, Result, invalid};
 use crate::objects::Scalar;
@@ -53,7 +54,7 @@ fn softmax(p: &mut Program, x: &View, out: &View) -> Result<()> {
     p.launch("softmax", &[out], &[x], &[Int(x.rank() as i64 - 1)])
 }
 
-fn need_k(x: &View, k: i64, most: i64) -> Result<Vec<i64>> {
+fn need_k(x: &View, k: i64, most: i64) -> Result<Dims> {
     need_float("x", x)?;
     match x.dims[..] {
         [.., _] if (1..=most).contains(&k) && x.rank() >= 2 => {

@@ -41,7 +41,7 @@ pub fn copy(p: &mut Program, a: &View, out: &View) -> Result<()> {
     // Leading dimensions of 1 that the output lacks are no obstacle.
     let extra = a.rank().saturating_sub(out.rank());
     let few = a.dims[..extra].iter().all(|&d| d == 1);
-    let a = if few { View { dims: a.dims[extra..].to_vec(), strides: a.strides[extra..].to_vec(), ..a.clone() } } else { a.clone() };
+    let a = if few { View { dims: a.dims[extra..].into(), strides: a.strides[extra..].into(), ..a.clone() } } else { a.clone() };
     let a = a.expand(&out.dims)?;
     p.launch("copy", &[out], &[&a], &[])
 }

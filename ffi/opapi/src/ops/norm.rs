@@ -66,7 +66,7 @@ fn statistic(name: &str, t: View, x: &View, split: usize) -> Result<View> {
     }
     // Any dense shape of as many elements.
     if t.elements() == left.iter().product::<i64>() && t.merged(0..t.rank()).is_some_and(|m| m.strides == [1]) {
-        return Ok(View { strides: crate::view::dense_strides(&kept), dims: kept, ..t });
+        return Ok(View { strides: crate::view::dense_strides(&kept), dims: kept.into(), ..t });
     }
     Err(invalid!("{name} has shape {:?}; one for each row is needed: {left:?}", t.dims))
 }

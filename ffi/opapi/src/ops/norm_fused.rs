@@ -123,7 +123,7 @@ operators! {
 fn normalised(p: &mut Program, x: &View, gamma: &View, beta: Option<&View>, eps: f64) -> Result<View> {
     // A gamma of [1, n] is one of [n].
     let ones = gamma.dims.iter().take_while(|d| **d == 1).count().min(gamma.rank().saturating_sub(1));
-    let flat = |v: &View| View { dims: v.dims[ones..].to_vec(), strides: v.strides[ones..].to_vec(), ..v.clone() };
+    let flat = |v: &View| View { dims: v.dims[ones..].into(), strides: v.strides[ones..].into(), ..v.clone() };
     let gamma = flat(gamma);
     let y = p.temporary(DType::F32, &x.dims);
     let rows = x.dims[..x.rank().saturating_sub(gamma.rank())].to_vec();

@@ -1,6 +1,7 @@
 //! Builders for the kernels of `driver/kernels/src/pointwise`, and what reduces their results.
 
 use super::elementwise::check_shape;
+use crate::dims::Dims;
 use crate::dtype::{DType, floating, promote};
 use crate::error::{Result, invalid};
 use crate::program::Attr::{Float, Type};
@@ -20,7 +21,7 @@ pub fn pointwise(
     scalars: &[f64],
     out: &View,
 ) -> Result<()> {
-    let dims = inputs.iter().try_fold(Vec::new(), |dims, v| broadcast(&dims, &v.dims))?;
+    let dims = inputs.iter().try_fold(Dims::new(), |dims, v| broadcast(&dims, &v.dims))?;
     check_shape(out, &dims)?;
     launch(p, k, inputs, scalars, out)
 }
@@ -119,7 +120,11 @@ impl Reduction {
         }
         let terms = p.temporary(if dtype == DType::F64 { dtype } else { DType::F32 }, dims);
         write(p, &terms)?;
-        let one = View { dims: vec![1; dims.len()], strides: vec![1; dims.len()], ..out.clone() };
+        let one = View {
+            dims: Dims::repeated(1, dims.len()),
+            strides: Dims::repeated(1, dims.len()),
+            ..out.clone()
+        };
         let kernel = if self == Self::Mean { "reduce_mean" } else { "reduce_sum" };
         p.launch(kernel, &[&one], &[&terms], &[Type(terms.dtype)])
     }

@@ -152,7 +152,7 @@ pub unsafe extern "C" fn aclnnNpuFormatCastCalculateSizeAndFormat(
                 };
                 let c0 = 32 / t.view("srcTensor")?.dtype.size() as i64;
                 let up = |n: i64, to: i64| (n + to - 1) / to;
-                [batch, &[up(*columns, c0), up(*rows, 16), 16, c0]].concat()
+                [batch, &[up(*columns, c0), up(*rows, 16), 16, c0]].concat().into()
             }
             other => return Err(invalid!("format {other}; ND (2) and FRACTAL_NZ (29) are supported")),
         };

@@ -141,7 +141,7 @@ pub(super) fn dense(dtype: i32, dims: &[i64]) -> Case {
     Case {
         dtype,
         dims: dims.to_vec(),
-        strides: crate::view::dense_strides(dims),
+        strides: crate::view::dense_strides(dims).to_vec(),
         offset: 0,
         values: vec![0.0; n],
     }

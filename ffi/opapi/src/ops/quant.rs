@@ -6,6 +6,7 @@ use super::declare::operators;
 use super::elementwise::{arithmetic, check_shape};
 use super::linear::mm;
 use super::loss::need_float;
+use crate::dims::Dims;
 use crate::dtype::DType;
 use crate::error::{OpError, Result, invalid};
 use crate::program::Program;
@@ -71,7 +72,7 @@ pub fn as_bytes(p: &mut Program, w: &Tensor) -> Result<View> {
 fn per_group(name: &str, t: &View, groups: i64, rows: i64, n: i64) -> Result<View> {
     let shape = [groups, rows, n];
     let fits = match t.dims[..] {
-        _ if t.elements() == 1 => View { dims: vec![], strides: vec![], ..t.clone() }.expand(&shape),
+        _ if t.elements() == 1 => View { dims: Dims::new(), strides: Dims::new(), ..t.clone() }.expand(&shape),
         [columns] if columns == n => t.expand(&shape),
         [one, columns] if columns == n && (one == groups || one == 1) => t.unsqueeze(&[1]).expand(&shape),
         _ => Err(invalid!("{name} has shape {:?} for {groups} groups of {n} columns", t.dims)),

@@ -106,7 +106,7 @@ impl Target {
         let mut bytes = dims.to_vec();
         bytes[dims.len() - 1] /= 2;
         let strides = dense_strides(&bytes);
-        let view = View { base: Base::Device(t.data), dtype: DType::I8, dims: bytes, strides };
+        let view = View { base: Base::Device(t.data), dtype: DType::I8, dims: bytes.into(), strides };
         Ok(Self::Halves(view, dims.to_vec()))
     }
 

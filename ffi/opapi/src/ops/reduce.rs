@@ -1,6 +1,7 @@
 //! Reductions.
 
 use super::elementwise::check_shape;
+use crate::dims::Dims;
 use crate::dtype::DType;
 use crate::error::{Result, invalid};
 use super::loss::need_float;
@@ -61,7 +62,7 @@ pub fn keep_form(a: &View, gone: &[bool], keep: bool, out: &View) -> Result<View
     }
     let left: Vec<_> = a.dims.iter().zip(gone).filter(|(_, g)| !**g).map(|(&d, _)| d).collect();
     // One number may also come as a vector of one.
-    let one = View { dims: vec![], strides: vec![], ..out.clone() };
+    let one = View { dims: Dims::new(), strides: Dims::new(), ..out.clone() };
     let out = if left.is_empty() && out.dims == [1] { &one } else { out };
     check_shape(out, &left)?;
     let back: Vec<_> = gone.iter().enumerate().filter(|(_, g)| **g).map(|(i, _)| i).collect();

@@ -135,7 +135,7 @@ fn bag(
     let (n, bags) = (indices.dims[0], offsets.dims[0] - last);
     check_shape(&out, &[bags, weight.dims[1]])?;
     // Outputs that nobody reads have other shapes, or none.
-    let shapes = [vec![n], vec![bags], out.dims.clone()];
+    let shapes = [vec![n], vec![bags], out.dims.to_vec()];
     let mut made = vec![];
     for (asked, dims) in [&bag_of, &sizes, &places].into_iter().zip(&shapes) {
         let fits = asked.as_ref().filter(|v| v.dims == *dims);

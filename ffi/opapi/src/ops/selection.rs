@@ -80,7 +80,7 @@ impl Named {
             if !matches!(indices[d].dtype, DType::I64 | DType::I32) {
                 return Err(invalid!("indices[{d}] has type {:?}; I64 or I32 is needed", indices[d].dtype));
             }
-            shape = broadcast(&shape, &indices[d].dims)?;
+            shape = broadcast(&shape, &indices[d].dims)?.to_vec();
         }
         if named.is_empty() {
             return Err(invalid!("no dimension of shape {:?} is named", table.dims));
@@ -292,7 +292,7 @@ fn unique(
             }
             let (before, after) = (a.dims[..d].iter().product(), a.dims[d + 1..].iter().product());
             let shape = a.dims.iter().enumerate().map(|(i, &n)| if i == d { None } else { Some(n) }).collect();
-            (a.reshaped(&[before, a.dims[d], after]).permute(&[1, 0, 2])?, shape, vec![a.dims[d]])
+            (a.reshaped(&[before, a.dims[d], after]).permute(&[1, 0, 2])?, shape, [a.dims[d]].into())
         }
     };
     let n = slices.dims[0];

@@ -184,6 +184,6 @@ fn trace(p: &mut Program, a: View, out: View) -> Result<()> {
         return Err(invalid!("self has shape {:?}; a matrix is needed", a.dims));
     }
     let n = a.dims[0].min(a.dims[1]);
-    let diagonal = View { dims: vec![n], strides: vec![a.strides[0] + a.strides[1]], ..a };
+    let diagonal = View { dims: [n].into(), strides: [a.strides[0] + a.strides[1]].into(), ..a };
     reduce(p, "reduce_sum", &diagonal, &[], false, Some(out.dtype), &out)
 }

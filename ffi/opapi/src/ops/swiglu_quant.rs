@@ -96,7 +96,7 @@ fn of_rows(p: &mut Program, name: &str, v: &View, dims: &[i64], groups: Option<&
     let last = dims.len() - 1;
     match (groups, &v.dims[..]) {
         (Some(ends), &[g, w]) if ends.dims == [g] && (w == dims[last] || w == 1) => {
-            let shape = View { dims: dims.to_vec(), strides: crate::view::dense_strides(dims), ..v.clone() };
+            let shape = View { dims: dims.into(), strides: crate::view::dense_strides(dims), ..v.clone() };
             smooth_of_groups(p, &shape, &v.expand(&[g, dims[last]])?, ends)
         }
         (Some(ends), &[g]) if ends.dims == [g] && g != 1 => {

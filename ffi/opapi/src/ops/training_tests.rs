@@ -183,7 +183,7 @@ fn convolutions_go_back() {
 
 /// Dimensions of a tensor now.
 fn shape(t: Handle) -> Vec<i64> {
-    crate::objects::tensor("t", t).unwrap().dims.clone()
+    crate::objects::tensor("t", t).unwrap().dims.to_vec()
 }
 
 #[test]

@@ -206,7 +206,7 @@ fn fill_diagonal(p: &mut Program, a: View, value: Scalar, wrap: bool) -> Result<
     }
     let n = *a.dims.iter().min().unwrap_or(&0);
     let step: i64 = a.strides.iter().sum();
-    let line = |first: i64, n: i64| View { dims: vec![n], strides: vec![step], ..a.shifted(first) };
+    let line = |first: i64, n: i64| View { dims: [n].into(), strides: [step].into(), ..a.shifted(first) };
     super::movement::fill(p, line(0, n), value)?;
     if wrap && a.rank() == 2 {
         // One row stays between the end of a diagonal and the next.
