@@ -259,6 +259,8 @@ pub trait Lane:
 {
     /// Which one it is.
     const KIND: LaneKind;
+    /// How it lies in memory.
+    const DTYPE: DType;
     /// How memory of `dtype` is read.
     fn loader(dtype: DType) -> Load<Self>;
     /// How memory of `dtype` is written.
@@ -269,6 +271,7 @@ macro_rules! lane {
     ($L:ty, $kind:ident, $load_f16:expr, $store_f16:expr) => {
         impl Lane for $L {
             const KIND: LaneKind = LaneKind::$kind;
+            const DTYPE: DType = DType::$kind;
             fn loader(dtype: DType) -> Load<Self> {
                 match dtype {
                     DType::F32 => load::<f32, $L>,

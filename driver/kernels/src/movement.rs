@@ -1,5 +1,7 @@
 //! Kernels that move data: copies of strided views, casts, constants, sequences, concatenation.
 
+use std::slice;
+
 use vinci_hw::args::{ArgsError, ArgsView, DType};
 
 use crate::arith::Arith;
@@ -143,8 +145,10 @@ pub fn fill(ctx: &Ctx<'_>, args: &ArgsView<'_>) -> Result<(), KernelFault> {
             let mut bits = [0u8; 8];
             // SAFETY: the buffer holds an element of any type.
             unsafe { L::storer(out.dtype)(bits.as_mut_ptr(), 1, &[value]) };
-            match out.dtype.size() {
-                1 => fill_bits(ctx, &out, bits[0]),
+            let size = out.dtype.size();
+            match size {
+                // Of zeros above all.
+                _ if bits[..size].iter().all(|b| *b == bits[0]) => fill_bytes(ctx, &out, bits[0]),
                 2 => fill_bits(ctx, &out, u16::from_ne_bytes([bits[0], bits[1]])),
                 4 => fill_bits(ctx, &out, u32::from_ne_bytes([bits[0], bits[1], bits[2], bits[3]])),
                 _ => fill_bits(ctx, &out, u64::from_ne_bytes(bits)),
@@ -156,8 +160,24 @@ pub fn fill(ctx: &Ctx<'_>, args: &ArgsView<'_>) -> Result<(), KernelFault> {
     Ok(())
 }
 
+/// Fills elements that lie in sequence, all bytes being the same.
+fn fill_bytes(ctx: &Ctx<'_>, out: &Tensor, value: u8) {
+    let size = out.dtype.size();
+    for_ranges(ctx, out.count, &|start, end| {
+        // SAFETY: elements of the resolved output.
+        unsafe { out.at(start as isize).write_bytes(value, (end - start) * size) };
+    });
+}
+
 /// Fills elements that lie in sequence.
 fn fill_bits<T: Copy + Sync>(ctx: &Ctx<'_>, out: &Tensor, value: T) {
+    if out.base.cast::<T>().is_aligned() {
+        return for_ranges(ctx, out.count, &|start, end| {
+            // SAFETY: elements of the resolved output, which lie in sequence; ranges do not overlap.
+            let part = unsafe { slice::from_raw_parts_mut(out.at(start as isize).cast::<T>(), end - start) };
+            part.fill(value);
+        });
+    }
     for_ranges(ctx, out.count, &|start, end| {
         for i in start..end {
             // SAFETY: elements of the resolved output.

@@ -2,6 +2,9 @@
 //!
 //! A tile lies in a small array on the stack, the kernel's unified buffer. Whatever the types and strides in
 //! memory are, the computing loop in the middle sees slices of one [`Lane`] type, and an output may be an input.
+//! Where memory holds just such slices, nothing is copied.
+
+use std::slice;
 
 use rayon::prelude::*;
 
@@ -17,6 +20,8 @@ pub struct Source<L> {
     tensor: Tensor,
     walk: Walk,
     load: Load<L>,
+    /// What lies in memory are such tiles.
+    is_tiles: bool,
 }
 
 /// The output of tiles.
@@ -24,23 +29,46 @@ pub struct Sink<L> {
     tensor: Tensor,
     walk: Walk,
     store: Store<L>,
+    /// What lies in memory are such tiles.
+    is_tiles: bool,
+}
+
+/// Whether the elements are lanes, aligned and in sequence.
+fn is_tiles<L: Lane>(tensor: &Tensor, walk: &Walk) -> bool {
+    let is_aligned = tensor.base.cast::<L>().is_aligned();
+    tensor.dtype == L::DTYPE && is_aligned && walk.single_stride() == Some(1)
 }
 
 impl<L: Lane> Source<L> {
     /// Reads `tensor` in `order`.
     pub fn new(tensor: &Tensor, order: &[u8; 8]) -> Self {
-        Self { tensor: *tensor, walk: tensor.walk(order), load: L::loader(tensor.dtype) }
+        Self::part(tensor, 0, &tensor.walk(order))
     }
 
     /// Reads the part of `tensor` that begins `offset` elements from its element 0 and goes along `walk`.
     pub fn part(tensor: &Tensor, offset: isize, walk: &Walk) -> Self {
-        Self { tensor: tensor.shifted(offset), walk: *walk, load: L::loader(tensor.dtype) }
+        let tensor = tensor.shifted(offset);
+        Self { tensor, walk: *walk, load: L::loader(tensor.dtype), is_tiles: is_tiles::<L>(&tensor, walk) }
     }
 
     /// Reads elements from number `start` on.
     #[inline]
     pub fn read(&self, start: usize, out: &mut [L]) {
         self.read_shifted(0, start, out);
+    }
+
+    /// The elements from number `start` on, in `room` if they do not lie in memory as they are needed.
+    ///
+    /// # Safety
+    /// Nobody writes them while the slice lives.
+    #[inline]
+    unsafe fn tile<'a>(&self, start: usize, room: &'a mut [L]) -> &'a [L] {
+        if self.is_tiles {
+            // SAFETY: resolved lanes, aligned and in sequence; the caller's promise.
+            return unsafe { slice::from_raw_parts(self.tensor.at(start as isize).cast(), room.len()) };
+        }
+        self.read(start, room);
+        room
     }
 
     /// Reads elements from number `start` on, of the part that begins `shift` elements further.
@@ -57,12 +85,13 @@ impl<L: Lane> Source<L> {
 impl<L: Lane> Sink<L> {
     /// Writes `tensor` in `order`.
     pub fn new(tensor: &Tensor, order: &[u8; 8]) -> Self {
-        Self { tensor: *tensor, walk: tensor.walk(order), store: L::storer(tensor.dtype) }
+        Self::part(tensor, 0, &tensor.walk(order))
     }
 
     /// Writes the part of `tensor` that begins `offset` elements from its element 0 and goes along `walk`.
     pub fn part(tensor: &Tensor, offset: isize, walk: &Walk) -> Self {
-        Self { tensor: tensor.shifted(offset), walk: *walk, store: L::storer(tensor.dtype) }
+        let tensor = tensor.shifted(offset);
+        Self { tensor, walk: *walk, store: L::storer(tensor.dtype), is_tiles: is_tiles::<L>(&tensor, walk) }
     }
 
     /// Writes elements from number `start` on.
@@ -99,17 +128,27 @@ pub fn map_ordered<L: Lane, const N: usize>(
 ) {
     let sources = inputs.map(|t| Source::<L>::new(t, order));
     let sink = Sink::<L>::new(out, order);
+    let in_place = sink.is_tiles && inputs.iter().all(|t| !t.overlaps(out));
     for_ranges(ctx, out.count, &|start, end| {
         let mut tiles = [[L::ZERO; TILE]; N];
         let mut result = [L::ZERO; TILE];
         let mut at = start;
         while at < end {
             let n = TILE.min(end - at);
-            for (source, tile) in sources.iter().zip(&mut tiles) {
-                source.read(at, &mut tile[..n]);
+            let mut rooms = tiles.iter_mut();
+            let inputs = sources.each_ref().map(|source| {
+                let room = rooms.next().map_or(&mut [][..], |tile| &mut tile[..n]);
+                // SAFETY: this thread writes them after `op` only, and another kernel that wrote them now would be
+                // a race of the program's, with values of its own in any case.
+                unsafe { source.tile(at, room) }
+            });
+            if in_place {
+                // SAFETY: resolved lanes, aligned and in sequence, none of which is in `inputs`; ranges do not overlap.
+                op(at, inputs, unsafe { slice::from_raw_parts_mut(sink.tensor.at(at as isize).cast(), n) });
+            } else {
+                op(at, inputs, &mut result[..n]);
+                sink.write(at, &result[..n]);
             }
-            op(at, tiles.each_ref().map(|t| &t[..n]), &mut result[..n]);
-            sink.write(at, &result[..n]);
             at += n;
         }
     });

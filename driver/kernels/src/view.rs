@@ -1,5 +1,6 @@
 //! Tensors made ready for a kernel: checked, resolved once, and walked in an order that all operands share.
 
+use std::ops::Range;
 use std::ptr::NonNull;
 
 use vinci_hw::args::{ArgsError, ArgsView, DType, MAX_RANK, TensorArg};
@@ -91,6 +92,24 @@ impl Tensor {
     pub unsafe fn at(&self, offset: isize) -> *mut u8 {
         // SAFETY: inside the resolved extent, by the caller's promise.
         unsafe { self.base.as_ptr().offset(offset * self.dtype.size() as isize) }
+    }
+
+    /// The bytes that hold elements, as addresses.
+    fn extent(&self) -> Range<usize> {
+        let size = self.dtype.size() as isize;
+        let (mut low, mut high) = (0, if self.count == 0 { 0 } else { size });
+        for (&d, &s) in self.dims().iter().zip(&self.strides).filter(|_| self.count > 0) {
+            let reach = (d as isize - 1) * s * size;
+            *if reach < 0 { &mut low } else { &mut high } += reach;
+        }
+        let base = self.base.as_ptr() as usize;
+        base.wrapping_add_signed(low)..base.wrapping_add_signed(high)
+    }
+
+    /// Whether a byte may belong to both.
+    pub fn overlaps(&self, other: &Self) -> bool {
+        let (a, b) = (self.extent(), other.extent());
+        a.start < b.end && b.start < a.end
     }
 
     /// The same tensor seen from another of its elements; an empty one stays as it is.
