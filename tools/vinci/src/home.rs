@@ -46,18 +46,18 @@ pub fn find() -> Result<Installation> {
 
 /// The variables that CANN's set_env.sh sets.
 pub fn environment(at: &Installation) -> Vec<(&'static str, OsString)> {
-    let before = |name: &str, first: &Path| {
-        let mut paths = vec![first.to_path_buf()];
+    let before = |name: &str, first: &[&Path]| {
+        let mut paths: Vec<_> = first.iter().map(|path| path.to_path_buf()).collect();
         paths.extend(std::env::var_os(name).iter().flat_map(std::env::split_paths));
-        std::env::join_paths(paths).unwrap_or_else(|_| first.into())
+        std::env::join_paths(paths).unwrap_or_else(|_| first[0].into())
     };
     vec![
         ("ASCEND_HOME_PATH", at.home.clone().into()),
         ("ASCEND_TOOLKIT_HOME", at.home.clone().into()),
         ("ASCEND_OPP_PATH", at.home.join("opp").into()),
         ("ASCEND_AICPU_PATH", at.home.clone().into()),
-        ("LD_LIBRARY_PATH", before("LD_LIBRARY_PATH", &at.lib)),
-        ("PATH", before("PATH", &at.home.join("bin"))),
+        ("LD_LIBRARY_PATH", before("LD_LIBRARY_PATH", &[&at.lib])),
+        ("PATH", before("PATH", &[&at.home.join("bin"), &at.home.join(layout::PROFILER_BIN)])),
     ]
 }
 

@@ -9,6 +9,7 @@ pub mod gdb;
 pub mod home;
 pub mod info;
 pub mod layout;
+pub mod msprof;
 pub mod serve;
 pub mod show;
 pub mod smi;

@@ -73,7 +73,7 @@ pub fn lay_out(prefix: &Path, built: &Path) -> Result<()> {
     copy_tree(&build::root().join("ffi/include"), &include)?;
     let env = prefix.join("set_env.sh");
     let quoted = prefix.canonicalize()?.to_string_lossy().replace('\'', r"'\''");
-    fs::write(&env, SET_ENV.replace("@PREFIX@", &quoted))?;
+    fs::write(&env, SET_ENV.replace("@PREFIX@", &quoted).replace("@PROFILER@", layout::PROFILER_BIN))?;
     fs::set_permissions(&env, fs::Permissions::from_mode(0o755))?;
     Ok(())
 }
@@ -88,6 +88,6 @@ export ASCEND_OPP_PATH="$__vinci_home/opp"
 export ASCEND_AICPU_PATH="$__vinci_home"
 export ASCENDC_CMAKE_DIR="$__vinci_home/include/ascendc/cmake"
 export LD_LIBRARY_PATH="$__vinci_home/lib64${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
-export PATH="$__vinci_home/bin:$PATH"
+export PATH="$__vinci_home/bin:$__vinci_home/@PROFILER@:$PATH"
 unset __vinci_home
 "#;

@@ -34,7 +34,13 @@ pub fn write(path: &Path, number: u32, settings: &BTreeMap<u32, String>, data: &
         fs::write(of_device.join(format!("start_info.{device}")), report.moment(data.begun))?;
         fs::write(of_device.join(format!("end_info.{device}")), report.moment(data.ended))?;
     }
-    let put = |name: &str, text: String| fs::write(output.join(name), text);
+    // Clients throw away what was exported and have msprof export it anew: that is linking it again.
+    let kept = folder.join("host/data/exported");
+    fs::create_dir_all(&kept)?;
+    let put = |name: &str, text: String| {
+        fs::write(kept.join(name), text)?;
+        fs::hard_link(kept.join(name), output.join(name))
+    };
     put(&format!("msprof_{time}.json"), Value::Array(report.trace()).to_string())?;
     if data.config.data & TASKS != 0 {
         put(&format!("op_summary_{time}.csv"), report.op_summary())?;
@@ -51,6 +57,17 @@ pub fn write(path: &Path, number: u32, settings: &BTreeMap<u32, String>, data: &
         put(&format!("step_trace_{time}.csv"), report.step_trace())?;
     }
     put("README.txt", report.readme())
+}
+
+/// ns that CLOCK_MONOTONIC_RAW, which is not slewed, is ahead of CLOCK_MONOTONIC.
+fn raw_less_monotonic() -> i64 {
+    let ns = |clock| {
+        let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+        // SAFETY: the place is live.
+        unsafe { libc::clock_gettime(clock, &raw mut time) };
+        time.tv_sec * 1_000_000_000 + time.tv_nsec
+    };
+    ns(libc::CLOCK_MONOTONIC_RAW) - ns(libc::CLOCK_MONOTONIC)
 }
 
 /// Random letters that tell folders apart.
@@ -141,7 +158,7 @@ impl Report<'_> {
         json!({
             "collectionTimeBegin": us.to_string(),
             "collectionDateBegin": local_time(self.data.epoch + at),
-            "clockMonotonicRaw": at.to_string(),
+            "clockMonotonicRaw": at.saturating_add_signed(raw_less_monotonic()).to_string(),
         })
         .to_string()
     }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{CommandFactory, Parser, Subcommand};
-use vinci_tools::{bench, cc, chips, device, doctor, gdb, home, info, serve, show, top, trace};
+use vinci_tools::{bench, cc, chips, device, doctor, gdb, home, info, msprof, serve, show, top, trace};
 
 #[derive(Parser)]
 #[command(name = "vinci", version, about = "Ascend NPUs in software: driver, runtime, device", after_help = EXAMPLES)]
@@ -58,6 +58,9 @@ enum Cmd {
     /// Watch dies and processes, live
     #[command(after_help = top::EXAMPLES)]
     Top(top::Args),
+    /// What CANN's msprof answers: exports collections of the profiler
+    #[command(after_help = msprof::EXAMPLES)]
+    Msprof(msprof::Args),
     /// Measure, each row beside a peer in the same run
     #[command(after_help = bench::EXAMPLES)]
     Bench(bench::Args),
@@ -111,6 +114,7 @@ fn main() -> ExitCode {
         Cmd::Device(args) => device::run(&args),
         Cmd::Cc(args) => cc::run(&args),
         Cmd::Top(args) => top::run(&args),
+        Cmd::Msprof(args) => msprof::run(&args),
         Cmd::Bench(args) => bench::run(&args),
         Cmd::Doctor { json } => doctor::print(json),
         Cmd::Chips { json } => chips::print(json),
