@@ -6,7 +6,8 @@ import sys
 import tempfile
 
 FILES = [
-    "test_steps.py", "test_programs.py", "test_transformers.py", "test_runtime.py", "test_graph.py", "test_opinfo.py",
+    "test_steps.py", "test_programs.py", "test_transformers.py", "test_runtime.py", "test_graph.py", "test_bad_input.py",
+    "test_profiler.py", "test_opinfo.py",
     "test_gradients.py",
 ]
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::ops::Bound;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::RwLock;
 
@@ -30,6 +31,8 @@ pub(crate) struct Registry {
     by_va: RwLock<BTreeMap<u64, Record>>,
     /// Host address to size and device address.
     by_host: RwLock<BTreeMap<usize, (u64, u64)>>,
+    /// Dies whose memory was ever in here, a bit each.
+    dies: AtomicU64,
 }
 
 impl Record {
@@ -50,8 +53,17 @@ impl Registry {
         if let Some(host) = record.host {
             self.by_host.write().insert(host, (record.size, base));
         }
+        if let Some(die) = record.die {
+            self.dies.fetch_or(1 << (die & 63), Ordering::Relaxed);
+        }
         let old = self.by_va.write().insert(base, record);
         debug_assert!(old.is_none(), "address {base:#x} was given out twice");
+    }
+
+    /// Dies whose memory was ever entered, a bit each.
+    #[inline]
+    pub(crate) fn dies(&self) -> u64 {
+        self.dies.load(Ordering::Relaxed)
     }
 
     /// Enters host memory, unless a part of it is there already.

@@ -14,6 +14,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use vinci_hw::args::ArgsView;
 use vinci_hw::sqe;
 use vinci_uapi::*;
 
@@ -160,7 +161,24 @@ impl Stream {
         args: &[u8],
         options: LaunchOptions,
     ) -> Result<()> {
+        self.check_tensors(args)?;
         self.launch_raw("launch", kernel.id(), kernel.name(), blocks, args, options)
+    }
+
+    /// Checks that a resident kernel's tensors are in reach, so that the stream need not stop at the fault. Most
+    /// programs have memory of one die only.
+    #[inline]
+    fn check_tensors(&self, args: &[u8]) -> Result<()> {
+        let registry = &self.0.driver.registry;
+        if registry.dies() & !(1 << (self.0.die.ordinal & 63)) == 0 {
+            return Ok(());
+        }
+        // What cannot be read is the device's to refuse.
+        let Ok(view) = ArgsView::new(args) else { return Ok(()) };
+        (0..view.tensor_count()).filter_map(|i| view.tensor(i).ok()).try_for_each(|tensor| {
+            let owner = registry.find(self.0.driver, tensor.va).and_then(|found| found.device);
+            self.check_peer(owner.map(|device| device.ordinal()))
+        })
     }
 
     /// Launches what the device knows as `id`.

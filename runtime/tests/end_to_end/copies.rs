@@ -80,12 +80,20 @@ fn between_dies_needs_leave() {
     let there = Buffer::<u8>::new(&other, data.len()).unwrap();
     let copy = || memory::copy(there.ptr().into(), here.ptr().into(), data.len() as u64);
     assert_eq!(copy(), Err(Error::PeerNotEnabled { from: 0, to: 1 }));
+    // Kernels are refused as well, before they stop the stream.
+    let (stream, fill) = (stream(), Kernel::resident("fill").unwrap());
+    let launch = || stream.launch(&fill, 1, &fill_args(there.ptr().0, data.len() as i64, 7));
+    assert_eq!(launch(), Err(Error::PeerNotEnabled { from: 0, to: 1 }));
+    stream.synchronize(None).unwrap();
     assert!(device().can_access_peer(&other).unwrap());
     assert!(!device().can_access_peer(&device()).unwrap());
     device().enable_peer(&other).unwrap();
     assert!(matches!(device().enable_peer(&other), Err(Error::PeerState { .. })));
     copy().unwrap();
     assert!(there.to_vec().unwrap() == data);
+    launch().unwrap();
+    stream.synchronize(None).unwrap();
+    assert!(there.to_vec().unwrap() == vec![7; data.len()]);
     device().disable_peer(&other).unwrap();
     assert!(matches!(device().disable_peer(&other), Err(Error::PeerState { .. })));
     assert_eq!(copy(), Err(Error::PeerNotEnabled { from: 0, to: 1 }));
