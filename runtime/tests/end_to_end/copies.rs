@@ -1,6 +1,6 @@
-use vinci::{Addr, Buffer, Device, Error, HostBuffer, Rows, memory};
+use vinci::{Addr, Buffer, Device, Error, HostBuffer, Kernel, Rows, memory};
 
-use crate::{device, host, host_mut, pattern, stream};
+use crate::{device, fill_args, host, host_mut, pattern, stream};
 
 const SIZES: [usize; 8] = [1, 7, 4096, 65_536, 65_537, 1 << 20, (3 << 20) + 5, 33 << 20];
 
