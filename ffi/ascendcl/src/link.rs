@@ -6,6 +6,7 @@ use std::sync::OnceLock;
 
 use parking_lot::Mutex;
 use vinci::{DevicePtr, Kernel, LaunchOptions, memory};
+use vinci_hw::args::TensorArg;
 
 use crate::abi::{Address, Handle, In, Out, need_address};
 use crate::code::{Failure, INVALID_PARAM, Result, invalid};
@@ -83,6 +84,17 @@ entry! {
         dump::show(handle, when, dump::Shown { name, args, outputs: shown.outputs })
     }
 
+    /// Reads the elements of a tensor, one behind the other, to `len` bytes. Waits for nothing.
+    fn vinci_read(tensor: In<TensorArg>, to: *mut u8, len: usize) {
+        let read = dump::Place::of(&tensor.need("tensor")?, false).read()?.bytes;
+        if read.len() != len {
+            return Err(invalid(format!("vinci_read: a tensor of {} bytes to a place of {len}", read.len())));
+        }
+        // SAFETY: the library that calls vouches for its place.
+        unsafe { std::ptr::copy_nonoverlapping(read.as_ptr(), to, len) };
+        Ok(())
+    }
+
     /// Whether work can be given to a stream.
     fn vinci_stream_check(handle: Handle) {
         stream::named(handle).map(drop)
@@ -117,6 +129,16 @@ pub extern "C" fn vinci_operator_begin(name: *const u8, len: usize) {
 #[unsafe(no_mangle)]
 pub extern "C" fn vinci_operator_end() {
     prof::operator_end();
+}
+
+/// Logs a warning of another library, whose own copy of the log goes nowhere.
+#[unsafe(no_mangle)]
+pub extern "C" fn vinci_warn(text: *const c_char, len: usize) {
+    vinci_abi::journal::start();
+    // SAFETY: the library that calls vouches for its text.
+    if let Ok(text) = unsafe { bytes(text.cast(), len, "text") } {
+        log::warn!("{}", String::from_utf8_lossy(text));
+    }
 }
 
 /// Makes a sentence and a code the calling thread's last.

@@ -8,17 +8,20 @@ use crate::error::{OpError, Result, invalid, status};
 use crate::link;
 use crate::objects::{self, Object};
 use crate::program::{Found, Launch, Program};
+use crate::record::{self, Named};
 use crate::view::dense_strides;
 
 /// What phase 1 leaves for phase 2.
 pub struct Executor {
     name: &'static str,
     program: Program,
+    /// The arguments, if they are recorded.
+    arguments: Option<Vec<Named>>,
     /// Stays after phase 2 until it is destroyed.
     repeatable: AtomicBool,
 }
 
-/// Phase 1 of operator `name`: `write` checks the arguments and writes the program.
+/// Phase 1 of operator `name`: `write` checks the arguments and writes the program; `arguments` gives them for a record.
 ///
 /// # Safety
 /// Unless they are null, both places can be written.
@@ -26,6 +29,7 @@ pub unsafe fn prepare(
     name: &'static str,
     workspace_size: *mut u64,
     executor: *mut *mut c_void,
+    arguments: impl FnOnce() -> Vec<Named>,
     write: impl FnOnce(&mut Program) -> Result<()>,
 ) -> i32 {
     status(name, || {
@@ -38,7 +42,8 @@ pub unsafe fn prepare(
         let mut program = Program::default();
         write(&mut program)?;
         let bytes = program.workspace;
-        let made = Executor { name, program, repeatable: AtomicBool::new(false) };
+        let arguments = record::is_on().then(arguments);
+        let made = Executor { name, program, arguments, repeatable: AtomicBool::new(false) };
         // SAFETY: by this function's contract.
         unsafe {
             workspace_size.write(bytes);
@@ -70,16 +75,26 @@ pub fn run(
                 "the workspace has {size} bytes at {workspace:p}; phase 1 asked for {need}"
             ));
         }
-        if e.program.launches.is_empty() {
-            return link::check_stream(stream).map_err(OpError::Runtime);
+        match &e.arguments {
+            None => execute(&e, workspace, stream),
+            Some(arguments) => {
+                record::around(name, arguments, &e.program, stream, || execute(&e, workspace, stream))
+            }
         }
-        let place = workspace as u64;
-        match link::observed() {
-            0 => e.program.launches.iter().try_for_each(|l| launch(l, place, stream))?,
-            wanted => observed(name, &e.program, place, stream, wanted)?,
-        }
-        e.program.found.iter().try_for_each(|f| resize(f, place, stream))
     })
+}
+
+/// Launches a program.
+fn execute(e: &Executor, workspace: *mut c_void, stream: *mut c_void) -> Result<()> {
+    if e.program.launches.is_empty() {
+        return link::check_stream(stream).map_err(OpError::Runtime);
+    }
+    let place = workspace as u64;
+    match link::observed() {
+        0 => e.program.launches.iter().try_for_each(|l| launch(l, place, stream))?,
+        wanted => observed(e.name, &e.program, place, stream, wanted)?,
+    }
+    e.program.found.iter().try_for_each(|f| resize(f, place, stream))
 }
 
 /// Launches with whoever wants to know told of it.

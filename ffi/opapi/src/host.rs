@@ -1,15 +1,18 @@
 //! In unit tests there is no runtime: launches run at once, on host memory.
 #![allow(clippy::missing_safety_doc, missing_docs)]
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::ffi::c_void;
 use std::ptr::NonNull;
 
-use vinci_hw::args::ArgsView;
+use vinci_hw::args::{ArgsView, TensorArg};
 use vinci_kernels::{Access, Ctx, KernelFault, Memory};
 
 thread_local! {
     pub static LAST_ERROR: RefCell<String> = const { RefCell::new(String::new()) };
+    pub static LAST_WARNING: RefCell<String> = const { RefCell::new(String::new()) };
+    /// Whether streams are captured.
+    pub static CAPTURING: Cell<bool> = const { Cell::new(false) };
 }
 
 struct Host;
@@ -59,6 +62,37 @@ pub unsafe fn vinci_operator_begin(_: *const u8, _: usize) {}
 pub unsafe fn vinci_operator_end() {}
 
 pub unsafe fn vinci_dump(_: *mut c_void, _: u32, _: *const crate::link::Shown) -> i32 {
+    0
+}
+
+pub unsafe fn vinci_read(tensor: *const TensorArg, to: *mut u8, len: usize) -> i32 {
+    // SAFETY: the caller passes a live tensor and place.
+    unsafe {
+        let t = &*tensor;
+        let size = t.dtype().unwrap().size();
+        for at in 0..len / size {
+            let (mut rest, mut element) = (at as i64, 0);
+            for (dim, stride) in t.dims().iter().zip(t.strides()).rev() {
+                element += rest % dim * stride;
+                rest /= dim;
+            }
+            let from = (t.va as *const u8).offset(element as isize * size as isize);
+            std::ptr::copy_nonoverlapping(from, to.add(at * size), size);
+        }
+    }
+    0
+}
+
+pub unsafe fn vinci_warn(text: *const u8, len: usize) {
+    // SAFETY: the caller passes a live string.
+    let text = unsafe { std::str::from_utf8(std::slice::from_raw_parts(text, len)) }.unwrap().to_string();
+    LAST_WARNING.set(text);
+}
+
+#[allow(non_snake_case)]
+pub unsafe fn aclmdlRICaptureGetInfo(_: *mut c_void, status: *mut u32, _: *mut *mut c_void) -> i32 {
+    // SAFETY: the caller passes a live place.
+    unsafe { status.write(CAPTURING.get().into()) };
     0
 }
 

@@ -20,5 +20,6 @@ mod link;
 mod objects;
 mod ops;
 mod program;
+mod record;
 mod tensor;
 mod view;

@@ -5,6 +5,8 @@ use std::collections::HashMap;
 use std::ffi::c_void;
 use std::hash::BuildHasherDefault;
 
+use vinci_hw::args::TensorArg;
+
 use crate::objects::ByNumber;
 
 #[cfg(test)]
@@ -28,6 +30,9 @@ mod sys {
         pub fn vinci_operator_begin(name: *const u8, name_len: usize);
         pub fn vinci_operator_end();
         pub fn vinci_dump(stream: *mut c_void, when: u32, launch: *const super::Shown) -> i32;
+        pub fn vinci_read(tensor: *const super::TensorArg, to: *mut u8, len: usize) -> i32;
+        pub fn vinci_warn(text: *const u8, text_len: usize);
+        pub fn aclmdlRICaptureGetInfo(stream: *mut c_void, status: *mut u32, model: *mut *mut c_void) -> i32;
         pub fn aclrtSynchronizeStream(stream: *mut c_void) -> i32;
         pub fn aclrtMemcpy(to: *mut c_void, room: usize, from: *const c_void, bytes: usize, kind: i32)
         -> i32;
@@ -138,16 +143,46 @@ pub fn dump(
     }
 }
 
+/// Reads the elements of a tensor, one behind the other: `bytes` of them.
+pub fn read(tensor: &TensorArg, bytes: usize) -> Result<Vec<u8>, i32> {
+    let mut to = vec![0; bytes];
+    // SAFETY: the tensor and the place are alive during the call.
+    match unsafe { sys::vinci_read(tensor, to.as_mut_ptr(), bytes) } {
+        0 => Ok(to),
+        code => Err(code),
+    }
+}
+
+/// Shows a warning in the log.
+pub fn warn(text: &str) {
+    // SAFETY: the text is alive during the call.
+    unsafe { sys::vinci_warn(text.as_ptr(), text.len()) }
+}
+
+/// Whether a stream records its work into a graph.
+pub fn is_capturing(stream: *mut c_void) -> bool {
+    let mut status = 0;
+    // SAFETY: a handle that the other side checks; the status is alive during the call.
+    let code = unsafe { sys::aclmdlRICaptureGetInfo(stream, &mut status, std::ptr::null_mut()) };
+    code == 0 && status != 0
+}
+
+/// Waits for a stream.
+pub fn wait(stream: *mut c_void) -> Result<(), i32> {
+    // SAFETY: a handle, which the other side checks.
+    match unsafe { sys::aclrtSynchronizeStream(stream) } {
+        0 => Ok(()),
+        code => Err(code),
+    }
+}
+
 /// Waits for a stream, then reads an integer that work on it left at a device address.
 pub fn read_back(stream: *mut c_void, address: u64) -> Result<i64, i32> {
     const DEVICE_TO_HOST: i32 = 2;
     let mut value = 0i64;
-    // SAFETY: a handle and an address that the other side checks; the value is alive during the call.
+    wait(stream)?;
+    // SAFETY: an address that the other side checks; the value is alive during the call.
     unsafe {
-        match sys::aclrtSynchronizeStream(stream) {
-            0 => {}
-            code => return Err(code),
-        }
         match sys::aclrtMemcpy((&raw mut value).cast(), 8, address as *const c_void, 8, DEVICE_TO_HOST) {
             0 => Ok(value),
             code => Err(code),

@@ -1,7 +1,9 @@
 //! Programs: the kernel launches that an operator comes to.
 
+use std::ops::Range;
+
 use smallvec::SmallVec;
-use vinci_hw::args::{ArgsHeader, words};
+use vinci_hw::args::{ArgsHeader, ArgsView, TensorArg, words};
 use vinci_hw::uapi::Payload;
 
 use crate::dtype::DType;
@@ -66,6 +68,18 @@ impl Launch {
         block.extend(attrs.iter().map(|a| a.bits()));
         let (name, kernel) = (kernel, link::kernel(kernel).map_err(OpError::Runtime)?);
         Ok(Launch { kernel, name, outputs, block: block.into(), offsets })
+    }
+
+    /// Device addresses that it writes outside of the workspace.
+    pub fn written(&self) -> Vec<Range<u64>> {
+        const HEADER: usize = size_of::<ArgsHeader>() / 8;
+        const TENSOR: usize = size_of::<TensorArg>() / 8;
+        let block: Vec<u8> = self.block.iter().flat_map(|word| word.to_ne_bytes()).collect();
+        let Ok(args) = ArgsView::new(&block) else { return Vec::new() };
+        let in_workspace = |i: usize| self.offsets.iter().any(|&at| usize::from(at) == HEADER + i * TENSOR);
+        let extent = |i| args.tensor(i).ok()?.extent();
+        let outputs = (0..self.outputs).filter(|&i| !in_workspace(i));
+        outputs.filter_map(extent).map(|(start, len)| start..start + len).collect()
     }
 
     /// Calls `with` with the argument block for a workspace at this device address.

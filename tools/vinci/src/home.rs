@@ -2,14 +2,22 @@
 
 use std::convert::Infallible;
 use std::ffi::OsString;
-use std::io;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::{fs, io};
 
 use anyhow::{Context, Result, bail};
 
 use crate::layout;
+
+pub const EXAMPLES: &str = "Examples:\n  vinci run -- ./my_acl_program                  unmodified\n  \
+                            vinci run --record ops -- python train.py      ops/000001-aclnnAdd.safetensors and so on, a file\n  \
+                            \u{20}                                             for each operator\n  \
+                            python tests/torch/records.py ops              compare them with PyTorch on the CPU";
+
+/// The variable that has libopapi.so record operators.
+pub const RECORD: &str = "VINCI_RECORD";
 
 /// Folders of an installation, or of a build.
 #[derive(Clone, Debug)]
@@ -80,9 +88,31 @@ pub fn run(command: &[OsString]) -> Result<Infallible> {
     Err(error).with_context(|| format!("{} could not be started", program.to_string_lossy()))
 }
 
+/// Makes the folder of `vinci run --record`, and sees that files can be written there; its absolute path.
+pub fn record_folder(folder: &Path) -> Result<PathBuf> {
+    let failed = || format!("--record {}", folder.display());
+    fs::create_dir_all(folder).with_context(failed)?;
+    let probe = folder.join(format!(".vinci-{}", std::process::id()));
+    fs::write(&probe, "").and_then(|()| fs::remove_file(&probe)).with_context(failed)?;
+    folder.canonicalize().with_context(failed)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn records_need_a_folder_that_can_be_written() {
+        let place = std::env::temp_dir().join(format!("vinci-record-{}", std::process::id()));
+        let folder = record_folder(&place.join("a/b")).unwrap();
+        assert!(folder.is_absolute() && folder.is_dir());
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 0);
+        let file = folder.join("file");
+        fs::write(&file, "").unwrap();
+        let error = format!("{:#}", record_folder(&file).unwrap_err());
+        assert!(error.contains("--record") && error.contains("file"), "{error}");
+        fs::remove_dir_all(place).unwrap();
+    }
 
     #[test]
     fn exit_codes_are_a_shells() {

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::path::PathBuf;
 
 use vinci::{Addr, DevicePtr, memory};
-use vinci_hw::args::{ArgsError, ArgsView};
+use vinci_hw::args::{ArgsError, ArgsView, TensorArg};
 
 use super::file::{self, Description, Tensor};
 use super::{Config, Scene, args, failed};
@@ -52,16 +52,7 @@ impl Launch {
     pub fn read(shown: Shown) -> Result<Launch> {
         let wrong = |e: ArgsError| Failure::new(INVALID_PARAM, e.to_string());
         let view = ArgsView::new(shown.args).map_err(wrong)?;
-        let place = |at| {
-            let t = view.tensor(at)?;
-            Ok(Place {
-                address: t.va,
-                acl_type: t.dtype as i32,
-                is_output: at < shown.outputs,
-                dims: t.dims().to_vec(),
-                strides: t.strides().to_vec(),
-            })
-        };
+        let place = |at| view.tensor(at).map(|t| Place::of(&t, at < shown.outputs));
         let tensors = (0..view.tensor_count()).map(place).collect::<std::result::Result<_, _>>();
         let attrs = (0..view.attr_count()).map(|at| view.attr(at)).collect::<std::result::Result<_, _>>();
         let kernel = String::from_utf8_lossy(shown.name).into_owned();
@@ -70,6 +61,11 @@ impl Launch {
 }
 
 impl Place {
+    pub fn of(tensor: &TensorArg, is_output: bool) -> Place {
+        let (dims, strides) = (tensor.dims().to_vec(), tensor.strides().to_vec());
+        Place { address: tensor.va, acl_type: tensor.dtype as i32, is_output, dims, strides }
+    }
+
     /// Reads the elements, one behind the other.
     pub fn read(&self) -> Result<Tensor> {
         let size = base::aclDataTypeSize(self.acl_type) as i64;

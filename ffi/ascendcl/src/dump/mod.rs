@@ -23,7 +23,7 @@ use crate::code::{DUMP_NOT_RUN, Failure, INVALID_PARAM, REPEAT_INITIALIZE, Resul
 use crate::{context, system};
 pub use config::{Config, Scene};
 pub use failed::on_fault;
-pub use launch::{Shown, show};
+pub use launch::{Place, Shown, show};
 
 static STATE: Mutex<State> =
     Mutex::new(State { config: None, by_init: false, initialised: false, args: None });

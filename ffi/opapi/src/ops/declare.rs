@@ -33,9 +33,12 @@ macro_rules! operators {
                 workspace_size: *mut u64,
                 executor: *mut *mut std::ffi::c_void,
             ) -> i32 {
+                let arguments = || {
+                    vec![$((stringify!($arg), <$crate::ops::kinds::$kind as $crate::ops::kinds::Kind>::record($arg))),*]
+                };
                 // SAFETY: by this function's contract.
                 unsafe {
-                    $crate::executor::prepare(stringify!($name), workspace_size, executor, |program| {
+                    $crate::executor::prepare(stringify!($name), workspace_size, executor, arguments, |program| {
                         $(let $arg = <$crate::ops::kinds::$kind as $crate::ops::kinds::Kind>::get(stringify!($arg), $arg)?;)*
                         ($build)(program, $($arg),*)
                     })

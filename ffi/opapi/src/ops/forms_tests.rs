@@ -15,7 +15,7 @@ fn text(s: &'static str) -> *const c_char {
     s.as_ptr().cast()
 }
 
-fn list(handles: &[Handle]) -> Handle {
+pub fn list(handles: &[Handle]) -> Handle {
     // SAFETY: as many live handles as it says.
     unsafe { aclCreateTensorList(handles.as_ptr().cast(), handles.len() as u64) }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::dtype::DType;
 use crate::error::{Result, invalid};
 use crate::objects;
+use crate::record::{Argument, Role};
 use crate::view::View;
 
 /// A kind of argument.
@@ -19,10 +20,12 @@ pub trait Kind {
     const C_TYPE: &'static str;
     /// Checks an argument.
     fn get(arg: &'static str, c: Self::C) -> Result<Self::Value>;
+    /// An argument as records have it.
+    fn record(c: Self::C) -> Argument;
 }
 
 macro_rules! kinds {
-    ($($(#[$doc:meta])* $name:ident $c:ty => $value:ty, $text:literal, |$arg:ident, $x:ident| $get:expr;)*) => { $(
+    ($($(#[$doc:meta])* $role:ident $name:ident $c:ty => $value:ty, $text:literal, |$arg:ident, $x:ident| $get:expr;)*) => { $(
         $(#[$doc])*
         pub struct $name;
         impl Kind for $name {
@@ -31,6 +34,9 @@ macro_rules! kinds {
             const C_TYPE: &'static str = $text;
             fn get($arg: &'static str, $x: $c) -> Result<$value> {
                 $get
+            }
+            fn record(c: $c) -> Argument {
+                Argument::new(Role::$role, c)
             }
         }
     )* };
@@ -42,55 +48,57 @@ fn check<T>(_arg: &'static str, value: T) -> Result<T> {
 
 kinds! {
     /// A tensor that is read.
-    Tensor *const c_void => View, "const aclTensor *", |arg, x| objects::tensor(arg, x)?.view(arg);
+    Read Tensor *const c_void => View, "const aclTensor *", |arg, x| objects::tensor(arg, x)?.view(arg);
     /// A tensor that is written.
-    Out *mut c_void => View, "aclTensor *", |arg, x| objects::tensor(arg, x)?.view(arg);
+    Written Out *mut c_void => View, "aclTensor *", |arg, x| objects::tensor(arg, x)?.view(arg);
     /// A tensor that is read and written.
-    Ref *mut c_void => View, "aclTensor *", |arg, x| objects::tensor(arg, x)?.view(arg);
+    Updated Ref *mut c_void => View, "aclTensor *", |arg, x| objects::tensor(arg, x)?.view(arg);
     /// A tensor that is read, or null.
-    OptTensor *const c_void => Option<View>, "const aclTensor *", |arg, x| {
+    Read OptTensor *const c_void => Option<View>, "const aclTensor *", |arg, x| {
         if x.is_null() { Ok(None) } else { objects::tensor(arg, x)?.view(arg).map(Some) }
     };
     /// A tensor that is written, or null.
-    OptOut *mut c_void => Option<View>, "aclTensor *", |arg, x| {
+    Written OptOut *mut c_void => Option<View>, "aclTensor *", |arg, x| {
         if x.is_null() { Ok(None) } else { objects::tensor(arg, x)?.view(arg).map(Some) }
     };
+    /// A tensor that is read and written, or null.
+    Updated OptRef *mut c_void => Option<View>, "aclTensor *", |arg, x| OptOut::get(arg, x);
     /// A tensor that is written and takes its shape from what is found: its view and its handle.
-    Found *mut c_void => (View, usize), "aclTensor *", |arg, x| Ok((objects::tensor(arg, x)?.view(arg)?, x as usize));
+    Written Found *mut c_void => (View, usize), "aclTensor *", |arg, x| Ok((objects::tensor(arg, x)?.view(arg)?, x as usize));
     /// As [`Found`], or null.
-    OptFound *mut c_void => Option<(View, usize)>, "aclTensor *", |arg, x| {
+    Written OptFound *mut c_void => Option<(View, usize)>, "aclTensor *", |arg, x| {
         if x.is_null() { Ok(None) } else { Ok(Some((objects::tensor(arg, x)?.view(arg)?, x as usize))) }
     };
     /// A scalar.
-    Scalar *const c_void => objects::Scalar, "const aclScalar *", |arg, x| objects::scalar(arg, x);
+    Value Scalar *const c_void => objects::Scalar, "const aclScalar *", |arg, x| objects::scalar(arg, x);
     /// A scalar or null.
-    OptScalar *const c_void => Option<objects::Scalar>, "const aclScalar *", |arg, x| {
+    Value OptScalar *const c_void => Option<objects::Scalar>, "const aclScalar *", |arg, x| {
         if x.is_null() { Ok(None) } else { objects::scalar(arg, x).map(Some) }
     };
     /// A tensor whose type may be one that is packed, with several elements in a byte.
-    Packed *const c_void => Arc<crate::tensor::Tensor>, "const aclTensor *", |arg, x| objects::tensor(arg, x);
+    Read Packed *const c_void => Arc<crate::tensor::Tensor>, "const aclTensor *", |arg, x| objects::tensor(arg, x);
     /// A tensor that is written and whose type may be one that is packed.
-    OutPacked *mut c_void => Arc<crate::tensor::Tensor>, "aclTensor *", |arg, x| objects::tensor(arg, x);
+    Written OutPacked *mut c_void => Arc<crate::tensor::Tensor>, "aclTensor *", |arg, x| objects::tensor(arg, x);
     /// As [`OutPacked`], or null.
-    OptOutPacked *mut c_void => Option<Arc<crate::tensor::Tensor>>, "aclTensor *", |arg, x| {
+    Written OptOutPacked *mut c_void => Option<Arc<crate::tensor::Tensor>>, "aclTensor *", |arg, x| {
         if x.is_null() { Ok(None) } else { objects::tensor(arg, x).map(Some) }
     };
     /// Integers or null.
-    OptInts *const c_void => Option<Arc<[i64]>>, "const aclIntArray *", |arg, x| {
+    Value OptInts *const c_void => Option<Arc<[i64]>>, "const aclIntArray *", |arg, x| {
         if x.is_null() { Ok(None) } else { objects::ints(arg, x).map(Some) }
     };
     /// Tensors that are written.
-    OutTensors *mut c_void => Vec<View>, "aclTensorList *", |arg, x| Tensors::get(arg, x);
+    Updated OutTensors *mut c_void => Vec<View>, "aclTensorList *", |arg, x| Tensors::get(arg, x);
     /// Tensors that are written, or null.
-    OptOutTensors *mut c_void => Option<Vec<View>>, "aclTensorList *", |arg, x| {
+    Updated OptOutTensors *mut c_void => Option<Vec<View>>, "aclTensorList *", |arg, x| {
         if x.is_null() { Ok(None) } else { Tensors::get(arg, x).map(Some) }
     };
     /// Tensors that are read, or null.
-    OptTensors *const c_void => Option<Vec<View>>, "const aclTensorList *", |arg, x| {
+    Read OptTensors *const c_void => Option<Vec<View>>, "const aclTensorList *", |arg, x| {
         if x.is_null() { Ok(None) } else { Tensors::get(arg, x).map(Some) }
     };
     /// Text, or null.
-    Text *const c_char => String, "char *", |_arg, x| {
+    Value Text *const c_char => String, "char *", |_arg, x| {
         if x.is_null() {
             return Ok(String::new());
         }
@@ -98,37 +106,37 @@ kinds! {
         Ok(unsafe { CStr::from_ptr(x) }.to_string_lossy().into_owned())
     };
     /// A number.
-    Double f64 => f64, "double", |arg, x| check(arg, x);
+    Value Double f64 => f64, "double", |arg, x| check(arg, x);
     /// Integers.
-    Ints *const c_void => Arc<[i64]>, "const aclIntArray *", |arg, x| objects::ints(arg, x);
+    Value Ints *const c_void => Arc<[i64]>, "const aclIntArray *", |arg, x| objects::ints(arg, x);
     /// Truth values.
-    Bools *const c_void => Arc<[bool]>, "const aclBoolArray *", |arg, x| objects::bools(arg, x);
+    Value Bools *const c_void => Arc<[bool]>, "const aclBoolArray *", |arg, x| objects::bools(arg, x);
     /// Truth values or null.
-    OptBools *const c_void => Option<Arc<[bool]>>, "const aclBoolArray *", |arg, x| {
+    Value OptBools *const c_void => Option<Arc<[bool]>>, "const aclBoolArray *", |arg, x| {
         if x.is_null() { Ok(None) } else { objects::bools(arg, x).map(Some) }
     };
     /// Scalars.
-    Scalars *const c_void => Vec<objects::Scalar>, "const aclScalarList *", |arg, x| {
+    Value Scalars *const c_void => Vec<objects::Scalar>, "const aclScalarList *", |arg, x| {
         objects::scalars(arg, x)?.iter().map(|&h| objects::scalar(arg, h as *const c_void)).collect()
     };
     /// Tensors that are read.
-    Tensors *const c_void => Vec<View>, "const aclTensorList *", |arg, x| {
+    Read Tensors *const c_void => Vec<View>, "const aclTensorList *", |arg, x| {
         objects::tensors(arg, x)?.iter().map(|&h| objects::tensor(arg, h as *const c_void)?.view(arg)).collect()
     };
     /// An integer.
-    Int i64 => i64, "int64_t", |arg, x| check(arg, x);
+    Value Int i64 => i64, "int64_t", |arg, x| check(arg, x);
     /// An integer that is never negative.
-    UInt u64 => u64, "uint64_t", |arg, x| check(arg, x);
+    Value UInt u64 => u64, "uint64_t", |arg, x| check(arg, x);
     /// A float.
-    Float f32 => f32, "float", |arg, x| check(arg, x);
+    Value Float f32 => f32, "float", |arg, x| check(arg, x);
     /// A small integer.
-    Int8 i8 => i8, "int8_t", |arg, x| check(arg, x);
+    Value Int8 i8 => i8, "int8_t", |arg, x| check(arg, x);
     /// An int.
-    Int32 i32 => i32, "int", |arg, x| check(arg, x);
+    Value Int32 i32 => i32, "int", |arg, x| check(arg, x);
     /// A truth value.
-    Bool bool => bool, "bool", |arg, x| check(arg, x);
+    Value Bool bool => bool, "bool", |arg, x| check(arg, x);
     /// An element type.
-    Type i32 => DType, "aclDataType", |arg, x| {
+    Type Type i32 => DType, "aclDataType", |arg, x| {
         let known = u32::try_from(x).ok().and_then(DType::from_raw);
         known.ok_or_else(|| invalid!("{arg}: aclDataType {x} is not supported"))
     };

@@ -98,6 +98,8 @@ mod property_tests;
 #[cfg(test)]
 mod quant_tests;
 #[cfg(test)]
+mod record_tests;
+#[cfg(test)]
 mod sampling_tests;
 #[cfg(test)]
 mod tests;

@@ -9,7 +9,7 @@ use crate::view::View;
 
 operators! {
     "apply_adam_w_v2" { /// A step of AdamW, number step + 1: varRef, and its moments mRef and vRef, follow grad (or go against it, to maximize).
-        aclnnApplyAdamWV2(varRef: Ref, mRef: Ref, vRef: Ref, maxGradNormOptionalRef: OptOut, grad: Tensor, step: Tensor, lr: Float, beta1: Float, beta2: Float, weightDecay: Float, eps: Float, amsgrad: Bool, maximize: Bool) =>
+        aclnnApplyAdamWV2(varRef: Ref, mRef: Ref, vRef: Ref, maxGradNormOptionalRef: OptRef, grad: Tensor, step: Tensor, lr: Float, beta1: Float, beta2: Float, weightDecay: Float, eps: Float, amsgrad: Bool, maximize: Bool) =>
             |p, w, m, v, x, g, t, lr, b1, b2, d, e, a, up| adam_w(p, [w, m, v], x, [g, t], [lr, b1, b2, d, e], a, up); }
 }
 

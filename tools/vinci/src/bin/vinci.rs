@@ -1,6 +1,7 @@
 //! vinci: one command for everything about this driver and its devices.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -35,10 +36,14 @@ enum Cmd {
         json: bool,
     },
     /// Run a program for CANN with the libraries of this installation
+    #[command(after_help = home::EXAMPLES)]
     Run {
         /// Stop at the first instruction of this kernel in gdb, the first time that it is launched
         #[arg(long, value_name = "NAME")]
         gdb_kernel: Option<String>,
+        /// Write a file for each operator that runs: its arguments, its inputs before and its outputs after it (safetensors)
+        #[arg(long, value_name = "FOLDER")]
+        record: Option<PathBuf>,
         /// The program and its arguments
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
         command: Vec<OsString>,
@@ -93,13 +98,23 @@ fn main() -> ExitCode {
         }
     }
     show::start_log(if matches!(cli.command, Cmd::Serve(_) | Cmd::Device(_)) { "info" } else { "warn" });
+    if let Cmd::Run { record: Some(folder), .. } = &cli.command {
+        match home::record_folder(folder) {
+            // SAFETY: no other thread runs yet.
+            Ok(folder) => unsafe { std::env::set_var(home::RECORD, folder) },
+            Err(e) => {
+                eprintln!("vinci: {e:#}");
+                return ExitCode::FAILURE;
+            }
+        }
+    }
     let result: Result<()> = match cli.command {
         Cmd::Info { json } => info::print(json),
-        Cmd::Run { gdb_kernel: Some(kernel), command } => match gdb::run(&kernel, &command) {
+        Cmd::Run { gdb_kernel: Some(kernel), command, .. } => match gdb::run(&kernel, &command) {
             Ok(code) => return ExitCode::from(code),
             Err(e) => Err(e),
         },
-        Cmd::Run { gdb_kernel: None, command } => match home::run(&command) {
+        Cmd::Run { gdb_kernel: None, command, .. } => match home::run(&command) {
             Ok(never) => match never {},
             Err(e) => {
                 eprintln!("vinci: {e:#}");
