@@ -3,9 +3,11 @@
 
 mod home;
 mod table;
+mod torch;
 
 pub use home::{Home, conclude, homes, served};
 pub use table::{Cell, Line, Verdict, report};
+pub use torch::{Comparison, Torch};
 
 use std::ffi::OsStr;
 use std::io::Read;

@@ -1,6 +1,7 @@
 //! The examples of CANN's operators, unmodified: VINCI_CANN_OPS names a folder with checkouts of github.com/hicann's
 //! ops-math, ops-nn, ops-transformer and ops-cv, or one of them. An example whose operators are there must build, run
-//! and complain of nothing. Nothing of them is in this repository.
+//! and complain of nothing; what its operators made is compared with PyTorch on the CPU, where that is there. Nothing
+//! of them is in this repository.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
@@ -9,7 +10,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 use std::{env, fs, io, process, thread};
 
-use conformance::{Line, Verdict, Workspace, compile, report, run_within};
+use conformance::{Comparison, Line, Torch, Verdict, Workspace, compile, report, run_within};
 
 /// The longest of them works on a few MiB.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -40,11 +41,10 @@ const SET_ASIDE: &[(&str, &str)] = &[
     ("activation/gelu_quant/examples/arch35/", NO_CPP),
     ("experimental/math/logical_and/", NO_CPP),
     ("experimental/activation/mish_grad_v2/", NO_CPP),
+    ("experimental/activation/hard_swish_grad/", "has the slopes of aclnnHardswishBackwardV2 at -3 and 3"),
     ("pooling/adaptive_max_pool3d/", "copies 8 bytes an index into an array that has 4 for each"),
     ("activation/softmax_cross_entropy_with_logits/", "copies more than an array holds"),
     ("test_aclnn_nll_loss_2d.cpp", "has class 2 of 2 classes"),
-    ("matmul/convert_weight_to_int4_pack/", "ours: aclInitTensor is missing"),
-    ("activation/clipped_swiglu/", "ours: groups of ClippedSwiglu are missing"),
     ("experimental/math/roll/", "ours: complex numbers are missing"),
     ("test_aclnn_weight_quant_batch_matmul_v2_f16f8_nd.cpp", "ours: float8 is missing"),
 ];
@@ -72,11 +72,30 @@ fn main() {
             lacks => lacks.into_iter().for_each(|name| *missing.entry(name).or_default() += 1),
         }
     }
-    let mut lines = attempt_all(&workspace, &root, &tried);
+    let (mut lines, compared) = attempt_all(&workspace, &root, &tried);
     let (all, left) = (examples.len(), examples.len() - tried.len());
     let names: Vec<_> = missing.keys().map(String::as_str).collect();
     let detail = format!("{left} of {all} want what is not here: {}", names.join(" "));
     lines.push(Line::once("others", Verdict::Skip, detail, Duration::ZERO));
+    lines.push(match compared {
+        Some(all) => {
+            let failure = (!all.different.is_empty()).then(|| all.different.join("\n"));
+            let without: Vec<_> = all.without.iter().map(String::as_str).collect();
+            let detail = format!(
+                "{} operators are equal to PyTorch's, {} random ones are in their range, {} have no counterpart: {}",
+                all.count("equal"),
+                all.count("random"),
+                all.count("without"),
+                without.join(" ")
+            );
+            println!("{detail}; {} differ", all.different.len());
+            Line::alone("compared with PyTorch", failure, detail)
+        }
+        None => {
+            let why = "not compared: `cargo xtask test torch` makes the Python environment";
+            Line::once("compared with PyTorch", Verdict::Skip, why, Duration::ZERO)
+        }
+    });
     if !report("operators of CANN", &[""], &lines) {
         process::exit(1);
     }
@@ -143,18 +162,28 @@ fn operators(text: &str) -> BTreeSet<String> {
     names
 }
 
-/// Tries them side by side.
-fn attempt_all(workspace: &Workspace, root: &Path, examples: &[&Path]) -> Vec<Line> {
+/// Tries them side by side; all that was compared, if anything could be.
+fn attempt_all(
+    workspace: &Workspace,
+    root: &Path,
+    examples: &[&Path],
+) -> (Vec<Line>, Option<Comparison>) {
     let queue = Mutex::new(examples.iter().enumerate());
     let lines = Mutex::new(Vec::new());
+    let compared = Mutex::new(None::<Comparison>);
     let threads = thread::available_parallelism().map_or(1, usize::from);
     thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
+                let mut torch = Torch::start(&workspace.root).expect("Python runs");
                 loop {
                     let next = queue.lock().expect("no thread panics with the lock").next();
                     let Some((n, example)) = next else { return };
-                    let line = attempt(workspace, root, n, example);
+                    let (line, comparison) = attempt(workspace, root, n, example, torch.as_mut());
+                    if let Some(comparison) = comparison {
+                        let mut all = compared.lock().expect("no thread panics with the lock");
+                        all.get_or_insert_default().add(comparison);
+                    }
                     let mut lines = lines.lock().expect("no thread panics with the lock");
                     lines.push(line);
                     if lines.len() % 50 == 0 {
@@ -166,14 +195,20 @@ fn attempt_all(workspace: &Workspace, root: &Path, examples: &[&Path]) -> Vec<Li
     });
     let mut lines = lines.into_inner().expect("the threads have ended");
     lines.sort_by(|a, b| a.name.cmp(&b.name));
-    lines
+    (lines, compared.into_inner().expect("the threads have ended"))
 }
 
-/// Builds and runs one.
-fn attempt(workspace: &Workspace, root: &Path, n: usize, example: &Path) -> Line {
+/// Builds and runs one, and compares what its operators made.
+fn attempt(
+    workspace: &Workspace,
+    root: &Path,
+    n: usize,
+    example: &Path,
+    torch: Option<&mut Torch>,
+) -> (Line, Option<Comparison>) {
     let name = example.strip_prefix(root).unwrap_or(example).display().to_string();
     if let Some((_, why)) = SET_ASIDE.iter().find(|(part, _)| name.contains(part)) {
-        return Line::once(name, Verdict::Skip, *why, Duration::ZERO);
+        return (Line::once(name, Verdict::Skip, *why, Duration::ZERO), None);
     }
     let place = workspace.scratch.join(format!("operator-{n}"));
     fs::create_dir_all(&place).expect("the target folder can be written");
@@ -184,10 +219,14 @@ fn attempt(workspace: &Workspace, root: &Path, n: usize, example: &Path) -> Line
     workspace.link(&mut compiler, &["ascendcl", "nnopbase", "opapi", "c_sec"]);
     let line = |failure| Line::alone(name, failure, "");
     if let Some(text) = compile(compiler).expect("a C++ compiler runs") {
-        return line(Some(format!("does not build:\n{text}")));
+        return (line(Some(format!("does not build:\n{text}"))), None);
     }
     let mut command = workspace.command(&binary);
     command.current_dir(&place).env("VINCI_DEVICE", "embedded");
+    let records = place.join("records");
+    if torch.is_some() {
+        command.env("VINCI_RECORD", &records);
+    }
     let outcome = run_within(command, LIMIT).expect("the example runs");
     // They print what fails; not all of them return it.
     let complaint = outcome
@@ -195,8 +234,14 @@ fn attempt(workspace: &Workspace, root: &Path, n: usize, example: &Path) -> Line
         .lines()
         .find(|line| (line.contains("failed") && !line.contains("failed: 0")) || line.contains("ERROR"));
     let failure = outcome.failure.or(complaint.map(str::to_owned));
+    let failure = failure.map(|why| format!("{why}\n{}", tail(&outcome.output)));
+    let comparison = match torch {
+        Some(torch) if failure.is_none() => Some(torch.compare(&records).expect("PyTorch compares")),
+        _ => None,
+    };
     let _ = fs::remove_dir_all(&place);
-    line(failure.map(|why| format!("{why}\n{}", tail(&outcome.output))))
+    let differs = comparison.iter().flat_map(|c| &c.different).cloned().collect::<Vec<_>>().join("\n");
+    (line(failure.or_else(|| (!differs.is_empty()).then_some(differs))), comparison)
 }
 
 /// The last lines of what a program said.
