@@ -19,6 +19,12 @@ fn main() {
             "aclmdlRICaptureGetInfo",
             "aclrtSynchronizeStream",
             "aclrtMemcpy",
+            "vinci_described",
+            "vinci_attribute",
+            "aclGetDataBufferAddr",
+            "aclGetDataBufferSizeV2",
+            "aclrtMemPoolMallocAsync",
+            "aclrtMemPoolFreeAsync",
         ],
     );
 }

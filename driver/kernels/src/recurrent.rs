@@ -1,4 +1,5 @@
-//! One step of long short-term memory, and its gradient. Gates lie side by side: input, forget, cell, output.
+//! One step of long short-term memory or of a gated recurrent unit, and its gradient. Gates lie side by side: input,
+//! forget, cell, output; reset, update, new, or the first two the other way round.
 
 use vinci_hw::args::{ArgsError, ArgsView, DType};
 
@@ -87,6 +88,77 @@ pub fn lstm_backward(ctx: &Ctx<'_>, args: &ArgsView<'_>) -> Result<(), KernelFau
         }
         sums.sink::<f64>(row).write(0, &slopes);
         before.sink::<f64>(row).write(0, &back);
+    });
+    Ok(())
+}
+
+/// Attribute 0: whether update stands before reset. Answers where reset and update begin in gates of width `n`.
+fn order(args: &ArgsView<'_>, n: usize) -> Result<(usize, usize), KernelFault> {
+    Ok(if args.attr_i64(0)? == 0 { (0, n) } else { (n, 0) })
+}
+
+/// Tensors h `[B, H]`, gates `[B, 3 H]`, what reset multiplies `[B, H]`; the input's part of what the gates are functions
+/// of and the state's `[B, 3 H]` each, h before `[B, H]`.
+pub fn gru(ctx: &Ctx<'_>, args: &ArgsView<'_>) -> Result<(), KernelFault> {
+    let out = |i| Tensor::output(ctx, args, i);
+    let (h, gates, inner) = (out(0)?, out(1)?, out(2)?);
+    let input = |i| Tensor::input(ctx, args, i);
+    let (first, second, before) = (input(3)?, input(4)?, input(5)?);
+    let n = h.dims[1];
+    let (reset, update) = order(args, n)?;
+    let width = |i| if matches!(i, 1 | 3 | 4) { 3 * n } else { n };
+    let all = [&h, &gates, &inner, &first, &second, &before];
+    let [h, gates, inner, first, second, before] = rows(all, width)?;
+    let batch = args.tensor(0)?.dims()[0] as usize;
+    for_each(ctx, batch, batch * n * 16, &|row| {
+        let mut g = read(&first, row, 3 * n);
+        let of_state = read(&second, row, 3 * n);
+        let old = read(&before, row, n);
+        g[..2 * n].iter_mut().zip(&of_state).for_each(|(v, s)| *v = sigmoid(*v + s));
+        for k in 0..n {
+            g[2 * n + k] = (g[2 * n + k] + g[reset + k] * of_state[2 * n + k]).tanh();
+        }
+        let new: Vec<f64> = (0..n).map(|k| g[2 * n + k] + g[update + k] * (old[k] - g[2 * n + k])).collect();
+        h.sink::<f64>(row).write(0, &new);
+        gates.sink::<f64>(row).write(0, &g);
+        inner.sink::<f64>(row).write(0, &of_state[2 * n..]);
+    });
+    Ok(())
+}
+
+/// Tensors the gradients of what [`gru`] got from the input and from the state `[B, 3 H]`, of h before other than through
+/// the latter `[B, H]`; gates reset, update, new, what reset multiplies, h before, the gradient of h `[B, H]` each.
+pub fn gru_backward(ctx: &Ctx<'_>, args: &ArgsView<'_>) -> Result<(), KernelFault> {
+    let out = |i| Tensor::output(ctx, args, i);
+    let (first, second, past) = (out(0)?, out(1)?, out(2)?);
+    let mut inputs = vec![];
+    for i in 3..9 {
+        inputs.push(Tensor::input(ctx, args, i)?);
+    }
+    let n = past.dims[1];
+    let (reset, update) = order(args, n)?;
+    let [r, z, new, inner, old, dh] = &inputs[..] else { return Err(ArgsError::BadTensor(0).into()) };
+    let all = [&first, &second, &past, r, z, new, inner, old, dh];
+    let [first, second, past, r, z, new, inner, old, dh] = rows(all, |i| if i < 2 { 3 * n } else { n })?;
+    let batch = args.tensor(2)?.dims()[0] as usize;
+    for_each(ctx, batch, batch * n * 16, &|row| {
+        let get = |rows: &Rows| read(rows, row, n);
+        let (r, z, new, inner, old, dh) = (get(&r), get(&z), get(&new), get(&inner), get(&old), get(&dh));
+        let mut slopes = vec![0.0; 3 * n];
+        let mut back = vec![0.0; n];
+        let mut of_new = vec![0.0; n];
+        for k in 0..n {
+            let d = dh[k] * (1.0 - z[k]) * (1.0 - new[k] * new[k]);
+            slopes[reset + k] = d * inner[k] * r[k] * (1.0 - r[k]);
+            slopes[update + k] = dh[k] * (old[k] - new[k]) * z[k] * (1.0 - z[k]);
+            slopes[2 * n + k] = d;
+            of_new[k] = d * r[k];
+            back[k] = dh[k] * z[k];
+        }
+        first.sink::<f64>(row).write(0, &slopes);
+        slopes[2 * n..].copy_from_slice(&of_new);
+        second.sink::<f64>(row).write(0, &slopes);
+        past.sink::<f64>(row).write(0, &back);
     });
     Ok(())
 }

@@ -329,6 +329,8 @@ pub static KERNELS: &[Kernel] = &[
     // Recurrence.
     k("lstm", Aiv, many_ops, recurrent::lstm),
     k("lstm_backward", Aiv, many_ops, recurrent::lstm_backward),
+    k("gru", Aiv, many_ops, recurrent::gru),
+    k("gru_backward", Aiv, many_ops, recurrent::gru_backward),
 
     // Places that data names.
     k("grid_sample", Aiv, many_ops, grid::forward),

@@ -1,8 +1,8 @@
 //! `libacl_op_compiler.so`: the options of CANN's operator compiler, which programs set and read back, and its
 //! entry points for operators by name.
 //!
-//! Nothing is compiled here: kernels are resident in the device and operators come through `libopapi.so`. So
-//! options are kept but change nothing, and an operator by name answers ACL_ERROR_FEATURE_UNSUPPORTED.
+//! Nothing is compiled here: kernels are resident in the device. So options are kept but change nothing, and `libopapi.so`
+//! runs an operator by name, or it answers ACL_ERROR_FEATURE_UNSUPPORTED.
 #![allow(non_snake_case)]
 
 #[macro_use]

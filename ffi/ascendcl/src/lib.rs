@@ -32,6 +32,7 @@ mod memory;
 mod model;
 mod model_task;
 mod notify;
+mod op_attr;
 mod pool;
 mod prof;
 mod random;

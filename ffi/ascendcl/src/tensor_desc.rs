@@ -1,5 +1,5 @@
-//! `aclTensorDesc` and `aclopAttr`: how programs describe operators by name. Such operators are refused (see
-//! libacl_op_compiler.so), so descriptions can be read back and attributes are checked and let go.
+//! `aclTensorDesc`: how programs describe the tensors of operators by name. `vinci_described` shows one to libopapi.so,
+//! which runs these operators.
 
 use std::sync::Arc;
 
@@ -10,13 +10,32 @@ use crate::code::{Failure, INVALID_PARAM, Result};
 use crate::handle::{Kind, Table};
 
 static DESCRIPTIONS: Table<Arc<Mutex<TensorDesc>>> = Table::new(Kind::TensorDesc);
-static ATTRIBUTES: Table<()> = Table::new(Kind::OpAttr);
 
 struct TensorDesc {
     data_type: i32,
     format: i32,
     dims: Vec<i64>,
+    /// `aclMemType`: where the data lie.
+    memory: i32,
+    /// A value that the program gave with the description.
+    constant: Option<Vec<u8>>,
 }
+
+/// A description as other libraries of Vinci see it.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Described {
+    data_type: i32,
+    /// `aclMemType`.
+    memory: i32,
+    rank: usize,
+    dims: [i64; SHOWN_DIMS],
+    /// Bytes of the constant; 0 if there is none.
+    constant: usize,
+}
+
+/// Dimensions of what operators take.
+const SHOWN_DIMS: usize = 8;
 
 /// Dimensions that a description has at most.
 const MOST_DIMS: i32 = 128;
@@ -38,7 +57,8 @@ fn description(handle: Handle) -> Result<Arc<Mutex<TensorDesc>>> {
 pub extern "C" fn aclCreateTensorDesc(data_type: i32, count: i32, values: In<i64>, format: i32) -> Handle {
     call_or("aclCreateTensorDesc", 0, || {
         let dims = dims(count, values)?;
-        DESCRIPTIONS.insert(Arc::new(Mutex::new(TensorDesc { data_type, format, dims })))
+        let made = TensorDesc { data_type, format, dims, memory: 0, constant: None };
+        DESCRIPTIONS.insert(Arc::new(Mutex::new(made)))
     })
 }
 
@@ -94,34 +114,6 @@ pub extern "C" fn aclSetTensorDescName(handle: Handle, name: Text) {
     });
 }
 
-#[unsafe(no_mangle)]
-pub extern "C" fn aclopCreateAttr() -> Handle {
-    call_or("aclopCreateAttr", 0, || ATTRIBUTES.insert(()))
-}
-
-#[unsafe(no_mangle)]
-pub extern "C" fn aclopDestroyAttr(handle: Handle) {
-    call("aclopDestroyAttr", || match handle {
-        0 => Ok(()),
-        _ => ATTRIBUTES.remove(handle),
-    });
-}
-
-fn set(handle: Handle, name: Text) -> Result<()> {
-    need_address(handle, "attr")?;
-    name.need("attrName")?;
-    ATTRIBUTES.get(handle)
-}
-
-fn set_list<T: Copy>(handle: Handle, name: Text, count: i32, values: In<T>) -> Result<()> {
-    set(handle, name)?;
-    match usize::try_from(count) {
-        Ok(0) => Ok(()),
-        Ok(n) => values.slice(n, "values").map(drop),
-        Err(_) => Err(Failure::new(INVALID_PARAM, format!("{count} values"))),
-    }
-}
-
 entry! {
     fn aclGetTensorDescDimV2(handle: Handle, index: usize, dim: Out<i64>) {
         let place = dim.need("dimSize")?;
@@ -138,31 +130,47 @@ entry! {
         Ok(())
     }
 
+    /// The shape that the format makes of the dimensions. This device keeps every format as it keeps ND, so nothing
+    /// comes of it.
     fn aclSetTensorShape(handle: Handle, count: i32, values: In<i64>) {
-        description(handle)?.lock().dims = dims(count, values)?;
-        Ok(())
+        description(handle)?;
+        dims(count, values).map(drop)
     }
 
     /// Whether the data will lie in device memory (0), in host memory (1) or is known to the compiler (2).
     fn aclSetTensorPlaceMent(handle: Handle, memory: i32) {
-        description(handle)?;
-        if (0..=2).contains(&memory) { Ok(()) } else { Err(Failure::new(INVALID_PARAM, format!("memory type {memory}"))) }
+        let description = description(handle)?;
+        if !(0..=2).contains(&memory) {
+            return Err(Failure::new(INVALID_PARAM, format!("memory type {memory}")));
+        }
+        description.lock().memory = memory;
+        Ok(())
     }
 
-    fn aclopSetAttrBool(handle: Handle, name: Text, _value: u8) { set(handle, name) }
-    fn aclopSetAttrInt(handle: Handle, name: Text, _value: i64) { set(handle, name) }
-    fn aclopSetAttrFloat(handle: Handle, name: Text, _value: f32) { set(handle, name) }
-    fn aclopSetAttrDataType(handle: Handle, name: Text, _value: i32) { set(handle, name) }
-    fn aclopSetAttrString(handle: Handle, name: Text, value: Text) {
-        value.need("attrValue")?;
-        set(handle, name)
+    /// A value that is known when the operator is described; it is copied.
+    fn aclSetTensorConst(handle: Handle, data: In<u8>, len: usize) {
+        let description = description(handle)?;
+        let bytes = data.slice(len, "dataBuffer")?;
+        description.lock().constant = Some(bytes);
+        Ok(())
     }
-    fn aclopSetAttrListBool(handle: Handle, name: Text, count: i32, values: In<u8>) { set_list(handle, name, count, values) }
-    fn aclopSetAttrListInt(handle: Handle, name: Text, count: i32, values: In<i64>) { set_list(handle, name, count, values) }
-    fn aclopSetAttrListFloat(handle: Handle, name: Text, count: i32, values: In<f32>) { set_list(handle, name, count, values) }
-    fn aclopSetAttrListDataType(handle: Handle, name: Text, count: i32, values: In<i32>) { set_list(handle, name, count, values) }
-    fn aclopSetAttrListString(handle: Handle, name: Text, count: i32, values: In<usize>) { set_list(handle, name, count, values) }
-    fn aclopSetAttrListListInt(handle: Handle, name: Text, lists: i32, counts: In<i32>, _values: In<usize>) {
-        set_list(handle, name, lists, counts)
+
+    /// Shows a description, and its constant where there is room for it.
+    fn vinci_described(handle: Handle, shown: Out<Described>, constant: Out<u8>, room: usize) {
+        let place = shown.need("described")?;
+        let description = description(handle)?;
+        let description = description.lock();
+        let rank = description.dims.len();
+        let mut dims = [0; SHOWN_DIMS];
+        let few = dims.get_mut(..rank);
+        let few = few.ok_or_else(|| Failure::new(INVALID_PARAM, format!("{rank} dimensions; operators take {SHOWN_DIMS}")))?;
+        few.copy_from_slice(&description.dims);
+        let bytes = description.constant.as_deref().unwrap_or_default();
+        if let Some(place) = constant.maybe().filter(|_| bytes.len() <= room) {
+            place.put_all(bytes);
+        }
+        let TensorDesc { data_type, memory, .. } = *description;
+        place.put(Described { data_type, memory, rank, dims, constant: bytes.len() });
+        Ok(())
     }
 }

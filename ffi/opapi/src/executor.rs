@@ -76,35 +76,29 @@ pub fn run(
             ));
         }
         match &e.arguments {
-            None => execute(&e, workspace, stream),
-            Some(arguments) => {
-                record::around(name, arguments, &e.program, stream, || execute(&e, workspace, stream))
-            }
+            None => execute(name, &e.program, workspace, stream),
+            Some(arguments) => record::around(name, arguments, &e.program, stream, || {
+                execute(name, &e.program, workspace, stream)
+            }),
         }
     })
 }
 
-/// Launches a program.
-fn execute(e: &Executor, workspace: *mut c_void, stream: *mut c_void) -> Result<()> {
-    if e.program.launches.is_empty() {
+/// Launches a program as operator `name`.
+pub fn execute(name: &str, program: &Program, workspace: *mut c_void, stream: *mut c_void) -> Result<()> {
+    if program.launches.is_empty() {
         return link::check_stream(stream).map_err(OpError::Runtime);
     }
     let place = workspace as u64;
     match link::observed() {
-        0 => e.program.launches.iter().try_for_each(|l| launch(l, place, stream))?,
-        wanted => observed(e.name, &e.program, place, stream, wanted)?,
+        0 => program.launches.iter().try_for_each(|l| launch(l, place, stream))?,
+        wanted => observed(name, program, place, stream, wanted)?,
     }
-    e.program.found.iter().try_for_each(|f| resize(f, place, stream))
+    program.found.iter().try_for_each(|f| resize(f, place, stream))
 }
 
 /// Launches with whoever wants to know told of it.
-fn observed(
-    name: &'static str,
-    program: &Program,
-    workspace: u64,
-    stream: *mut c_void,
-    wanted: u32,
-) -> Result<()> {
+fn observed(name: &str, program: &Program, workspace: u64, stream: *mut c_void, wanted: u32) -> Result<()> {
     let show = |l: &Launch, bit, when| match wanted & bit {
         0 => Ok(()),
         _ => l.block(workspace, |args| link::dump(stream, when, l.name, l.outputs, args)),

@@ -2,7 +2,8 @@
 #![allow(clippy::missing_safety_doc, missing_docs)]
 
 use std::cell::{Cell, RefCell};
-use std::ffi::c_void;
+use std::collections::HashMap;
+use std::ffi::{CStr, c_char, c_void};
 use std::ptr::NonNull;
 
 use vinci_hw::args::{ArgsView, TensorArg};
@@ -90,7 +91,7 @@ pub unsafe fn vinci_warn(text: *const u8, len: usize) {
 }
 
 #[allow(non_snake_case)]
-pub unsafe fn aclmdlRICaptureGetInfo(_: *mut c_void, status: *mut u32, _: *mut *mut c_void) -> i32 {
+pub unsafe fn aclmdlRICaptureGetInfo(_: *mut c_void, status: *mut i32, _: *mut *mut c_void) -> i32 {
     // SAFETY: the caller passes a live place.
     unsafe { status.write(CAPTURING.get().into()) };
     0
@@ -112,4 +113,71 @@ pub unsafe fn vinci_set_error(_: i32, text: *const u8, len: usize) {
     // SAFETY: the caller passes a live string.
     let text = unsafe { std::str::from_utf8(std::slice::from_raw_parts(text, len)) }.unwrap().to_string();
     LAST_ERROR.set(text);
+}
+
+/// What stands for an aclTensorDesc is its content, for an aclopAttr this, for an aclDataBuffer an address and bytes.
+pub type Attributes = HashMap<&'static CStr, (u32, Vec<u8>)>;
+
+pub unsafe fn vinci_described(
+    description: *const c_void,
+    to: *mut crate::link::Described,
+    _: *mut u8,
+    _: usize,
+) -> i32 {
+    // SAFETY: the tests pass such; the caller passes a place.
+    unsafe { to.write(*description.cast()) };
+    0
+}
+
+pub unsafe fn vinci_attribute(
+    attributes: *const c_void,
+    name: *const c_char,
+    kind: *mut u32,
+    to: *mut u8,
+    room: usize,
+    len: *mut usize,
+) -> i32 {
+    // SAFETY: the tests pass such; the caller passes a name and places.
+    unsafe {
+        let found = (*attributes.cast::<Attributes>()).get(CStr::from_ptr(name));
+        let (of, bytes) = found.map_or((0, &[][..]), |(kind, bytes)| (*kind, &bytes[..]));
+        kind.write(of);
+        len.write(bytes.len());
+        if bytes.len() <= room {
+            std::ptr::copy_nonoverlapping(bytes.as_ptr(), to, bytes.len());
+        }
+    }
+    0
+}
+
+#[allow(non_snake_case)]
+pub unsafe fn aclGetDataBufferAddr(buffer: *const c_void) -> u64 {
+    // SAFETY: the tests pass such.
+    unsafe { (*buffer.cast::<(u64, usize)>()).0 }
+}
+
+#[allow(non_snake_case)]
+pub unsafe fn aclGetDataBufferSizeV2(buffer: *const c_void) -> usize {
+    // SAFETY: the tests pass such.
+    unsafe { (*buffer.cast::<(u64, usize)>()).1 }
+}
+
+thread_local! {
+    /// Memory that operators by name have borrowed.
+    static BORROWED: RefCell<HashMap<u64, Vec<u64>>> = RefCell::default();
+}
+
+#[allow(non_snake_case)]
+pub unsafe fn aclrtMemPoolMallocAsync(to: *mut u64, bytes: usize, _: *mut c_void, _: *mut c_void) -> i32 {
+    let memory = vec![0u64; bytes.div_ceil(8)];
+    let address = memory.as_ptr() as u64;
+    BORROWED.with_borrow_mut(|all| all.insert(address, memory));
+    // SAFETY: the caller passes a place.
+    unsafe { to.write(address) };
+    0
+}
+
+#[allow(non_snake_case)]
+pub unsafe fn aclrtMemPoolFreeAsync(address: u64, _: *mut c_void) -> i32 {
+    if BORROWED.with_borrow_mut(|all| all.remove(&address)).is_some() { 0 } else { 100_000 }
 }

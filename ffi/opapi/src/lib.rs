@@ -6,10 +6,14 @@
 //! its arguments, and the function that writes its program; both C functions, the checks of the arguments and
 //! the C header come from that line.
 //!
+//! [`by_name`] runs operators that programs call by their names in graphs, with descriptions and buffers, for
+//! libacl_op_compiler.so: [`ops::named`] says what such a name stands for.
+//!
 //! The runtime lives in libascendcl.so; [`link`] is all that this library uses of it.
 // The documentation of a C library's inside is for those who work on it.
 #![allow(rustdoc::private_intra_doc_links)]
 
+mod by_name;
 mod dims;
 mod dtype;
 mod error;

@@ -32,11 +32,34 @@ mod sys {
         pub fn vinci_dump(stream: *mut c_void, when: u32, launch: *const super::Shown) -> i32;
         pub fn vinci_read(tensor: *const super::TensorArg, to: *mut u8, len: usize) -> i32;
         pub fn vinci_warn(text: *const u8, text_len: usize);
-        pub fn aclmdlRICaptureGetInfo(stream: *mut c_void, status: *mut u32, model: *mut *mut c_void) -> i32;
         pub fn aclrtSynchronizeStream(stream: *mut c_void) -> i32;
         pub fn aclrtMemcpy(to: *mut c_void, room: usize, from: *const c_void, bytes: usize, kind: i32)
         -> i32;
         pub fn vinci_set_error(code: i32, text: *const u8, text_len: usize);
+        pub fn vinci_described(
+            description: *const c_void,
+            to: *mut super::Described,
+            constant: *mut u8,
+            room: usize,
+        ) -> i32;
+        pub fn vinci_attribute(
+            attributes: *const c_void,
+            name: *const std::ffi::c_char,
+            kind: *mut u32,
+            to: *mut u8,
+            room: usize,
+            len: *mut usize,
+        ) -> i32;
+        pub fn aclGetDataBufferAddr(buffer: *const c_void) -> u64;
+        pub fn aclGetDataBufferSizeV2(buffer: *const c_void) -> usize;
+        pub fn aclrtMemPoolMallocAsync(
+            to: *mut u64,
+            bytes: usize,
+            pool: *mut c_void,
+            stream: *mut c_void,
+        ) -> i32;
+        pub fn aclrtMemPoolFreeAsync(address: u64, stream: *mut c_void) -> i32;
+        pub fn aclmdlRICaptureGetInfo(stream: *mut c_void, status: *mut i32, model: *mut *mut c_void) -> i32;
     }
 }
 
@@ -60,6 +83,83 @@ pub fn kernel(name: &'static str) -> Result<u64, i32> {
         }
         code => Err(code),
     }
+}
+
+/// The code that a call answered as a result.
+fn done(code: i32) -> Result<(), i32> {
+    if code == 0 { Ok(()) } else { Err(code) }
+}
+
+/// What an aclTensorDesc says.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Described {
+    /// An `aclDataType`.
+    pub dtype: i32,
+    /// An `aclMemType`.
+    pub memory: i32,
+    /// Dimensions.
+    pub rank: usize,
+    /// The first `rank` count.
+    pub dims: [i64; vinci_hw::args::MAX_RANK],
+    /// Bytes of the constant that came with it.
+    pub constant: usize,
+}
+
+/// Reads an aclTensorDesc.
+pub fn described(description: *const c_void) -> Result<Described, i32> {
+    let mut found = Described::default();
+    // SAFETY: a handle that the other side checks; the place is alive during the call.
+    done(unsafe { sys::vinci_described(description, &mut found, std::ptr::null_mut(), 0) })?;
+    Ok(found)
+}
+
+/// The kind of an attribute and the bytes of its value; kind 0 if it was not set.
+pub fn attribute(attributes: *const c_void, name: &std::ffi::CStr) -> Result<(u32, Vec<u8>), i32> {
+    let mut bytes = vec![0; 64];
+    loop {
+        let (mut kind, mut len) = (0, 0);
+        // SAFETY: a handle that the other side checks; name and places are alive during the call.
+        done(unsafe {
+            let to = bytes.as_mut_ptr();
+            sys::vinci_attribute(attributes, name.as_ptr(), &mut kind, to, bytes.len(), &mut len)
+        })?;
+        let fits = len <= bytes.len();
+        bytes.resize(len, 0);
+        if fits {
+            return Ok((kind, bytes));
+        }
+    }
+}
+
+/// Address and bytes of an aclDataBuffer.
+pub fn buffer(buffer: *const c_void) -> (u64, usize) {
+    // SAFETY: a handle, which the other side checks.
+    unsafe { (sys::aclGetDataBufferAddr(buffer), sys::aclGetDataBufferSizeV2(buffer)) }
+}
+
+/// Device memory that work given to the stream from now on may use.
+pub fn borrow(bytes: u64, stream: *mut c_void) -> Result<u64, i32> {
+    let mut address = 0;
+    // SAFETY: the place is alive during the call; the stream is a handle that the other side checks.
+    done(unsafe {
+        sys::aclrtMemPoolMallocAsync(&mut address, bytes as usize, std::ptr::null_mut(), stream)
+    })?;
+    Ok(address)
+}
+
+/// Gives back what [`borrow`] gave, once the work that the stream has by now is done.
+pub fn give_back(address: u64, stream: *mut c_void) -> Result<(), i32> {
+    // SAFETY: an address and a handle that the other side checks.
+    done(unsafe { sys::aclrtMemPoolFreeAsync(address, stream) })
+}
+
+/// Whether what a stream is given is recorded.
+pub fn is_captured(stream: *mut c_void) -> Result<bool, i32> {
+    let (mut status, mut model) = (0, std::ptr::null_mut());
+    // SAFETY: the places are alive during the call; the stream is a handle that the other side checks.
+    done(unsafe { sys::aclmdlRICaptureGetInfo(stream, &mut status, &mut model) })?;
+    Ok(status != 0)
 }
 
 /// Launches a kernel; the arguments are copied before this returns.
@@ -157,14 +257,6 @@ pub fn read(tensor: &TensorArg, bytes: usize) -> Result<Vec<u8>, i32> {
 pub fn warn(text: &str) {
     // SAFETY: the text is alive during the call.
     unsafe { sys::vinci_warn(text.as_ptr(), text.len()) }
-}
-
-/// Whether a stream records its work into a graph.
-pub fn is_capturing(stream: *mut c_void) -> bool {
-    let mut status = 0;
-    // SAFETY: a handle that the other side checks; the status is alive during the call.
-    let code = unsafe { sys::aclmdlRICaptureGetInfo(stream, &mut status, std::ptr::null_mut()) };
-    code == 0 && status != 0
 }
 
 /// Waits for a stream.

@@ -163,11 +163,7 @@ fn operators(text: &str) -> BTreeSet<String> {
 }
 
 /// Tries them side by side; all that was compared, if anything could be.
-fn attempt_all(
-    workspace: &Workspace,
-    root: &Path,
-    examples: &[&Path],
-) -> (Vec<Line>, Option<Comparison>) {
+fn attempt_all(workspace: &Workspace, root: &Path, examples: &[&Path]) -> (Vec<Line>, Option<Comparison>) {
     let queue = Mutex::new(examples.iter().enumerate());
     let lines = Mutex::new(Vec::new());
     let compared = Mutex::new(None::<Comparison>);

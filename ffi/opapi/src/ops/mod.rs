@@ -9,6 +9,7 @@ mod declare;
 mod elementwise;
 mod kinds;
 mod moe_rows;
+pub mod named;
 mod pointwise;
 
 /// Names the files of the families.
@@ -91,6 +92,8 @@ mod header_tests;
 mod moe_permute_tests;
 #[cfg(test)]
 mod moe_tests;
+#[cfg(test)]
+mod named_tests;
 #[cfg(test)]
 mod network_tests;
 #[cfg(test)]

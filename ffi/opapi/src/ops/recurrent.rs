@@ -31,38 +31,38 @@ operators! {
 }
 
 /// The weights of a layer in one direction.
-struct Layer {
-    input: View,
-    hidden: View,
+pub struct Layer {
+    pub input: View,
+    pub hidden: View,
     biases: Option<(View, View)>,
 }
 
-struct Net {
+pub struct Net {
     /// Layer by layer, both directions of each.
-    layers: Vec<Layer>,
+    pub layers: Vec<Layer>,
     directions: usize,
     batch_first: bool,
-    steps: i64,
-    batch: i64,
-    hidden: i64,
+    pub steps: i64,
+    pub batch: i64,
+    pub hidden: i64,
     /// In which sums are made.
-    kind: DType,
+    pub kind: DType,
 }
 
-/// Rows `at * width ..` of the dimension that holds the four gates.
-fn part(gates: &View, at: i64, width: i64) -> View {
+/// Gate `at` of those that lie side by side in the last dimension.
+pub fn part(gates: &View, at: i64, width: i64) -> View {
     let last = gates.rank() - 1;
     gates.narrow(last, at * width, width, 1)
 }
 
 /// Index `at` of the first dimension.
-fn at(v: &View, at: i64) -> View {
+pub fn at(v: &View, at: i64) -> View {
     v.narrow(0, at, 1, 1).without(0)
 }
 
 impl Net {
     #[allow(clippy::too_many_arguments)] // CANN's
-    fn new(
+    pub fn new(
         x: &View,
         params: Vec<View>,
         packed: bool,
@@ -136,7 +136,7 @@ impl Net {
     }
 
     /// `[T, B, D]` in sequence as `[T B, D]`.
-    fn flat(&self, p: &mut Program, v: &View) -> Result<View> {
+    pub fn flat(&self, p: &mut Program, v: &View) -> Result<View> {
         let dense = dense(p, v, v.dtype)?;
         Ok(dense.reshaped(&[self.steps * self.batch, v.dims[2]]))
     }
@@ -191,7 +191,7 @@ impl Net {
     }
 
     /// Gates, h, c and tanh(c) of all steps of a layer in one direction.
-    fn run(&self, p: &mut Program, layer: &Layer, number: usize, x: &View, state: [&View; 2]) -> Result<[View; 4]> {
+    pub fn run(&self, p: &mut Program, layer: &Layer, number: usize, x: &View, state: [&View; 2]) -> Result<[View; 4]> {
         let (t, b, h) = (self.steps, self.batch, self.hidden);
         let sums = p.temporary(self.kind, &[t, b, 4 * h]);
         let [hidden, cells, bent] = [0; 3].map(|_| p.temporary(self.kind, &[t, b, h]));
@@ -296,7 +296,7 @@ impl Net {
     }
 
     /// Gradients of what the gates are functions of, for all steps, and of h and c before the first.
-    fn back(
+    pub fn back(
         &self,
         p: &mut Program,
         layer: &Layer,

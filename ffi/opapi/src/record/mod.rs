@@ -101,7 +101,7 @@ pub fn around(
     launches: impl FnOnce() -> Result<()>,
 ) -> Result<()> {
     let Some(recorder) = recorder() else { return launches() };
-    if link::is_capturing(stream) {
+    if link::is_captured(stream).unwrap_or(false) {
         recorder.tell("operators that a stream captures are not recorded".into());
         return launches();
     }

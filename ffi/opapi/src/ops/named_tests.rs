@@ -1,0 +1,297 @@
+//! Operators by name, on host memory: against plain loops, and gradients against differences.
+
+use std::ffi::{CStr, c_void};
+use std::ptr::null_mut;
+
+use super::tests::last_error;
+use super::training_tests::{check, numbers};
+use crate::by_name::vinci_by_name;
+use crate::host::Attributes;
+use crate::link::Described;
+
+const F32: i32 = 0;
+const UNDEFINED: i32 = -1;
+const T: usize = 3;
+const B: usize = 2;
+const I: usize = 3;
+const H: usize = 2;
+
+/// A tensor as by-name operators get it.
+struct Passed {
+    description: Described,
+    buffer: (u64, usize),
+}
+
+fn tensor(data: &mut [f32], dims: &[i64]) -> Passed {
+    let mut all = [0; 8];
+    all[..dims.len()].copy_from_slice(dims);
+    let description = Described { dtype: F32, memory: 0, rank: dims.len(), dims: all, constant: 0 };
+    Passed { description, buffer: (data.as_mut_ptr() as u64, size_of_val(data)) }
+}
+
+fn missing() -> Passed {
+    Passed { description: Described { dtype: UNDEFINED, ..Described::default() }, buffer: (0, 0) }
+}
+
+fn text(v: &str) -> (u32, Vec<u8>) {
+    (5, v.into())
+}
+
+fn int(v: i64) -> (u32, Vec<u8>) {
+    (2, v.to_ne_bytes().into())
+}
+
+fn flag(v: bool) -> (u32, Vec<u8>) {
+    (1, i64::from(v).to_ne_bytes().into())
+}
+
+fn float(v: f64) -> (u32, Vec<u8>) {
+    (3, v.to_ne_bytes().into())
+}
+
+/// What torch_npu sets for a layer.
+fn attributes(order: &str) -> Attributes {
+    let all: [(&'static CStr, _); 7] = [
+        (c"direction", text("UNIDIRECTIONAL")),
+        (c"cell_depth", int(1)),
+        (c"keep_prob", float(1.0)),
+        (c"cell_clip", float(-1.0)),
+        (c"time_major", flag(true)),
+        (c"activation", text("tanh")),
+        (c"gate_order", text(order)),
+    ];
+    all.into()
+}
+
+fn run(name: &CStr, inputs: &[Passed], outputs: &[Passed], attributes: &Attributes) -> i32 {
+    let list = |all: &[Passed], f: fn(&Passed) -> *const c_void| all.iter().map(f).collect::<Vec<_>>();
+    let description = |t: &Passed| (&raw const t.description).cast();
+    let buffer = |t: &Passed| (&raw const t.buffer).cast();
+    // SAFETY: arrays as long as their counts say, of what the stand-in of the runtime reads.
+    unsafe {
+        vinci_by_name(
+            name.as_ptr(),
+            inputs.len() as i32,
+            list(inputs, description).as_ptr(),
+            list(inputs, buffer).as_ptr(),
+            outputs.len() as i32,
+            list(outputs, description).as_ptr(),
+            list(outputs, buffer).as_ptr(),
+            (&raw const *attributes).cast(),
+            null_mut(),
+        )
+    }
+}
+
+/// One slice of `all` for each size.
+fn parts<'a, const N: usize>(mut rest: &'a mut [f32], sizes: [usize; N]) -> [&'a mut [f32]; N] {
+    sizes.map(|n| rest.split_off_mut(..n).unwrap())
+}
+
+const STATES: usize = T * B * H;
+/// x, weights, biases, the first state.
+const GRU: [usize; 6] = [T * B * I, I * 3 * H, H * 3 * H, 3 * H, 3 * H, B * H];
+
+/// h of all steps, and the other outputs as they were kept.
+fn gru(all: &mut [f32], order: &str, kept: &mut [f32]) -> Vec<f32> {
+    let [x, w, u, b, c, h] = parts(all, GRU);
+    let dims = [T, B, H].map(|n| n as i64);
+    let inputs = [
+        tensor(x, &[T, B, I].map(|n| n as i64)),
+        tensor(w, &[I as i64, 3 * H as i64]),
+        tensor(u, &[H as i64, 3 * H as i64]),
+        tensor(b, &[3 * H as i64]),
+        tensor(c, &[3 * H as i64]),
+        missing(),
+        tensor(h, &[B as i64, H as i64]),
+    ];
+    let mut y = vec![7f32; STATES];
+    let others = parts(kept, [STATES; 5]).map(|k| tensor(k, &dims));
+    let outputs: Vec<_> = [tensor(&mut y, &dims)].into_iter().chain(others).collect();
+    assert_eq!(run(c"DynamicGRUV2", &inputs, &outputs, &attributes(order)), 0, "{}", last_error());
+    y
+}
+
+#[test]
+fn gated_recurrent_units_step_and_their_gradient() {
+    let sigmoid = |v: f32| 1.0 / (1.0 + (-v).exp());
+    for (order, reset, update) in [("rzh", 0, 1), ("zrh", 1, 0)] {
+        let all = numbers(GRU.iter().sum(), 3);
+        let mut kept = vec![0f32; 5 * STATES];
+        let y = gru(&mut all.clone(), order, &mut kept);
+        assert_eq!(y, kept[..STATES], "y is output_h");
+        let mut copy = all.clone();
+        let [x, w, u, b, c, h] = parts(&mut copy, GRU);
+        for row in 0..B {
+            let mut state = h[row * H..][..H].to_vec();
+            for t in 0..T {
+                let part = |gate: usize, k: usize| {
+                    let column = gate * H + k;
+                    let input = (0..I).map(|i| x[(t * B + row) * I + i] * w[i * 3 * H + column]).sum::<f32>();
+                    let inner = (0..H).map(|i| state[i] * u[i * 3 * H + column]).sum::<f32>();
+                    (input + b[column], inner + c[column])
+                };
+                let new: Vec<f32> = (0..H)
+                    .map(|k| {
+                        let r = part(reset, k);
+                        let z = part(update, k);
+                        let n = part(2, k);
+                        let z = sigmoid(z.0 + z.1);
+                        (1.0 - z) * (n.0 + sigmoid(r.0 + r.1) * n.1).tanh() + z * state[k]
+                    })
+                    .collect();
+                for k in 0..H {
+                    let at = (t * B + row) * H + k;
+                    assert!((y[at] - new[k]).abs() < 1e-5, "{order} {t} {row} {k}: {} {}", y[at], new[k]);
+                }
+                state = new;
+            }
+        }
+
+        // Weights of y, then of the last state.
+        let weights = numbers(STATES + B * H, 4);
+        let (mut input, mut slopes, mut y_given) = (all.clone(), vec![9f32; all.len()], y.clone());
+        let mut given = weights.clone();
+        let [x, w, u, _, _, h] = parts(&mut input, GRU);
+        let [states, update, reset, new, inner] = parts(&mut kept, [STATES; 5]);
+        let (dy, dh) = given.split_at_mut(STATES);
+        let dims = [T, B, H].map(|n| n as i64);
+        let (mut zero, mut mask) = ([0f32], [0f32]);
+        let inputs = [
+            tensor(x, &[T, B, I].map(|n| n as i64)),
+            tensor(w, &[I as i64, 3 * H as i64]),
+            tensor(u, &[H as i64, 3 * H as i64]),
+            tensor(&mut y_given, &dims),
+            tensor(h, &[1, B as i64, H as i64]),
+            tensor(states, &dims),
+            tensor(dy, &dims),
+            tensor(dh, &[B as i64, H as i64]),
+            tensor(update, &dims),
+            tensor(reset, &dims),
+            tensor(new, &dims),
+            tensor(inner, &dims),
+            tensor(&mut zero, &[]),
+            tensor(&mut mask, &[]),
+        ];
+        let [dx, dw, du, db, dc, dh] = parts(&mut slopes, GRU);
+        let outputs = [
+            tensor(dw, &[I as i64, 3 * H as i64]),
+            tensor(du, &[H as i64, 3 * H as i64]),
+            tensor(db, &[3 * H as i64]),
+            tensor(dc, &[3 * H as i64]),
+            tensor(dx, &[T, B, I].map(|n| n as i64)),
+            tensor(dh, &[1, B as i64, H as i64]),
+        ];
+        let code = run(c"DynamicGRUV2Grad", &inputs, &outputs, &attributes(order));
+        assert_eq!(code, 0, "{}", last_error());
+        check("gru", &all, &slopes, &weights, |all| {
+            let y = gru(all, order, &mut vec![0f32; 5 * STATES]);
+            [&y[..], &y[STATES - B * H..]].concat()
+        });
+    }
+}
+
+/// x, weights, the bias, the first states.
+const LSTM: [usize; 6] = [T * B * I, I * 4 * H, H * 4 * H, 4 * H, B * H, B * H];
+
+/// h of all steps, the last c, and the other outputs as they were kept: h, c, i, j, f, o, tanh(c).
+fn lstm(all: &mut [f32], kept: &mut [f32]) -> Vec<f32> {
+    let [x, w, u, b, h, c] = parts(all, LSTM);
+    let dims = [T, B, H].map(|n| n as i64);
+    let inputs = [
+        tensor(x, &[T, B, I].map(|n| n as i64)),
+        tensor(w, &[I as i64, 4 * H as i64]),
+        tensor(u, &[H as i64, 4 * H as i64]),
+        tensor(b, &[4 * H as i64]),
+        missing(),
+        tensor(h, &[1, B as i64, H as i64]),
+        tensor(c, &[1, B as i64, H as i64]),
+    ];
+    let mut y = vec![7f32; STATES];
+    let others = parts(kept, [STATES; 7]).map(|k| tensor(k, &dims));
+    let outputs: Vec<_> = [tensor(&mut y, &dims)].into_iter().chain(others).collect();
+    assert_eq!(run(c"DynamicRNNV2", &inputs, &outputs, &attributes("ifco")), 0, "{}", last_error());
+    [&y[..], &kept[2 * STATES - B * H..2 * STATES]].concat()
+}
+
+#[test]
+fn long_short_term_memory_by_name_and_its_gradient() {
+    let all = numbers(LSTM.iter().sum(), 5);
+    let mut kept = vec![0f32; 7 * STATES];
+    let y = lstm(&mut all.clone(), &mut kept);
+    // The first step of the first sequence.
+    let sigmoid = |v: f32| 1.0 / (1.0 + (-v).exp());
+    let mut copy = all.clone();
+    let [x, w, u, b, h, c] = parts(&mut copy, LSTM);
+    let gate = |g: usize| {
+        let column = g * H;
+        let input = (0..I).map(|i| x[i] * w[i * 4 * H + column]).sum::<f32>();
+        input + (0..H).map(|i| h[i] * u[i * 4 * H + column]).sum::<f32>() + b[column]
+    };
+    let (i, f, g, o) = (sigmoid(gate(0)), sigmoid(gate(1)), gate(2).tanh(), sigmoid(gate(3)));
+    let cell = f * c[0] + i * g;
+    assert!((y[0] - o * cell.tanh()).abs() < 1e-5, "{} {}", y[0], o * cell.tanh());
+    for (k, is) in [y[0], cell, i, g, f, o, cell.tanh()].into_iter().enumerate() {
+        assert!((kept[k * STATES] - is).abs() < 1e-5, "output {k}: {} {is}", kept[k * STATES]);
+    }
+
+    // Weights of y, of the last c, of the last h.
+    let weights = numbers(STATES + 2 * B * H, 6);
+    let (mut input, mut slopes, mut y_given) = (all.clone(), vec![9f32; all.len()], y.clone());
+    let mut given = weights.clone();
+    let [x, w, u, _, h, c] = parts(&mut input, LSTM);
+    let [hs, cs, i, j, f, o, bent] = parts(&mut kept, [STATES; 7]);
+    let [dy, dc, dh] = parts(&mut given, [STATES, B * H, B * H]);
+    let dims = [T, B, H].map(|n| n as i64);
+    let mut zeros = [0f32; 5];
+    let dummies = parts(&mut zeros, [1; 5]).map(|z| tensor(z, &[]));
+    let first = [
+        tensor(x, &[T, B, I].map(|n| n as i64)),
+        tensor(w, &[I as i64, 4 * H as i64]),
+        tensor(u, &[H as i64, 4 * H as i64]),
+        tensor(&mut y_given[..STATES], &dims),
+        tensor(h, &[B as i64, H as i64]),
+        tensor(c, &[B as i64, H as i64]),
+    ];
+    let kept = [hs, cs, dy].map(|k| tensor(k, &dims));
+    let last = [dh, dc].map(|k| tensor(k, &[B as i64, H as i64]));
+    let gates = [i, j, f, o, bent].map(|k| tensor(k, &dims));
+    let inputs: Vec<_> = first.into_iter().chain(kept).chain(last).chain(gates).chain(dummies).collect();
+    let [dx, dw, du, db, dh, dc] = parts(&mut slopes, LSTM);
+    let outputs = [
+        tensor(dw, &[I as i64, 4 * H as i64]),
+        tensor(du, &[H as i64, 4 * H as i64]),
+        tensor(db, &[4 * H as i64]),
+        tensor(dx, &[T, B, I].map(|n| n as i64)),
+        tensor(dh, &[B as i64, H as i64]),
+        tensor(dc, &[B as i64, H as i64]),
+    ];
+    let code = run(c"DynamicRNNV2Grad", &inputs, &outputs, &attributes("ifjo"));
+    assert_eq!(code, 0, "{}", last_error());
+    check("lstm by name", &all, &slopes, &weights, |all| {
+        let y = lstm(all, &mut vec![0f32; 7 * STATES]);
+        [&y[..], &y[STATES - B * H..STATES]].concat()
+    });
+}
+
+#[test]
+fn what_operators_by_name_refuse() {
+    assert_eq!(run(c"Conv2D", &[], &[], &Attributes::new()), -1);
+    let mut data = [0f32; 36];
+    let mut refused = |attributes: &Attributes, inputs: usize, dims: &[i64]| {
+        let all: Vec<_> = (0..inputs).map(|_| tensor(&mut data, dims)).collect();
+        assert_eq!(run(c"DynamicGRUV2", &all, &[], attributes), 100_000);
+        last_error()
+    };
+    let mut two = attributes("rzh");
+    two.insert(c"direction", text("BIDIRECTIONAL"));
+    assert!(refused(&two, 7, &[1, 1, 1]).contains("direction is \"BIDIRECTIONAL\""));
+    assert!(refused(&attributes("hzr"), 7, &[1]).contains("gate_order"));
+    two.insert(c"direction", int(1));
+    assert!(refused(&two, 7, &[1]).contains("kind"));
+    assert!(refused(&attributes("rzh"), 8, &[1]).contains("at most 7"));
+    assert!(refused(&attributes("rzh"), 2, &[1, 1, 1]).contains("weight_hidden"));
+    assert!(refused(&attributes("rzh"), 7, &[37]).contains("buffer"));
+    assert!(refused(&attributes("rzh"), 7, &[2]).contains("seq_length"));
+    assert!(refused(&attributes("rzh"), 7, &[1]).contains("three dimensions"));
+}
