@@ -1,5 +1,6 @@
 """What the tests of torch_npu share: the same computation on cpu and npu, compared."""
 
+import copy
 import os
 import sys
 import unittest
@@ -63,6 +64,20 @@ class Case(unittest.TestCase):
                 torch.testing.assert_close(have, want, rtol=tol, atol=tol, equal_nan=True)
             else:
                 self.assertEqual(want, have)
+
+    def twins(self, make, *args, tol=1e-4):
+        """A module and its copy on the npu: results, and gradients of inputs and weights."""
+        torch.manual_seed(2)
+        module = make()
+        twin = copy.deepcopy(module).npu()
+        placed = [a.detach().clone().requires_grad_() for a in args], [a.npu().requires_grad_() for a in args]
+        results = []
+        for m, inputs in zip((module, twin), placed):
+            out = flat(m(*inputs))
+            sum((o * torch.linspace(0.5, 1.5, o.numel()).reshape(o.shape).to(o.device)).sum() for o in out).backward()
+            results.append([*out, *(a.grad for a in inputs), *(q.grad for q in m.parameters())])
+        for want, have in zip(*results):
+            torch.testing.assert_close(have.cpu(), want, rtol=tol, atol=tol)
 
 
 def main():

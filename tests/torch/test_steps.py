@@ -1,13 +1,11 @@
 """Single operators, forward and backward."""
 
-import copy
-
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
 from torch import randn
 
-from common import Case, flat, main
+from common import Case, main
 
 ACTIVATIONS = (
     "silu sigmoid tanh elu leaky_relu hardtanh hardsigmoid hardswish hardshrink softshrink softplus logsigmoid mish "
@@ -181,20 +179,6 @@ class Attention(Case):
 
 
 class Sequences(Case):
-    def twins(self, make, *args, tol=1e-4):
-        """A module and its copy on the npu: results, and gradients of inputs and weights."""
-        torch.manual_seed(2)
-        module = make()
-        twin = copy.deepcopy(module).npu()
-        placed = [a.detach().clone().requires_grad_() for a in args], [a.npu().requires_grad_() for a in args]
-        results = []
-        for m, inputs in zip((module, twin), placed):
-            out = flat(m(*inputs))
-            sum((o * torch.linspace(0.5, 1.5, o.numel()).reshape(o.shape).to(o.device)).sum() for o in out).backward()
-            results.append([*out, *(a.grad for a in inputs), *(q.grad for q in m.parameters())])
-        for want, have in zip(*results):
-            torch.testing.assert_close(have.cpu(), want, rtol=tol, atol=tol)
-
     def test_lstm(self):
         x = randn(5, 3, 6)
         for arguments in (

@@ -25,7 +25,7 @@ fn net(p: &mut Program, call: &Call, weights: [&'static str; 2], bias: Option<&V
         "ifco" | "ifjo" => {}
         other => return Err(invalid!("attribute gate_order is {other:?}; only ifco and ifjo are supported")),
     }
-    let x = call.input("x")?;
+    let x = &steps(call.input("x")?);
     let [input, hidden] = [call.input(weights[0])?, call.input(weights[1])?].map(|w| w.clone());
     let [_, _, width] = x.dims[..] else {
         return Err(invalid!("x has shape {:?}; three dimensions are needed", x.dims));
@@ -40,6 +40,14 @@ fn net(p: &mut Program, call: &Call, weights: [&'static str; 2], bias: Option<&V
         params.extend([bias.clone(), zeros]);
     }
     Net::new(x, params, false, bias.is_some(), 1, 0.0, true, false, false)
+}
+
+/// What a step has, `[B, N]`, as what one step has, `[1, B, N]`.
+fn steps(v: &View) -> View {
+    match v.dims[..] {
+        [b, n] => v.shaped(&[1, b, n]),
+        _ => v.clone(),
+    }
 }
 
 /// A state of one step without the dimension that it may have for the layer.
@@ -64,7 +72,7 @@ fn states(p: &mut Program, call: &Call, net: &Net, names: [&str; 2]) -> Result<[
 pub fn forward(p: &mut Program, call: &Call) -> Result<()> {
     let net = net(p, call, ["weight_input", "weight_hidden"], call.given("b"))?;
     let [h0, c0] = states(p, call, &net, ["init_h", "init_c"])?;
-    let x = net.flat(p, call.input("x")?)?;
+    let x = net.flat(p, &steps(call.input("x")?))?;
     let [gates, hidden, cells, bent] = net.run(p, &net.layers[0], 0, &x, [&h0, &c0])?;
     let gate = |k| part(&gates, k, net.hidden);
     let found = [
@@ -93,19 +101,21 @@ pub fn backward(p: &mut Program, call: &Call) -> Result<()> {
     let (t, b, h) = (net.steps, net.batch, net.hidden);
     let mut kept = vec![];
     for name in ["i", "f", "j", "o", "h", "c", "tanhct", "dy"] {
-        let v = call.input(name)?;
-        check_shape(v, &[t, b, h])?;
+        let v = steps(call.input(name)?);
+        check_shape(&v, &[t, b, h])?;
         kept.push(v);
     }
+    let kept: Vec<&View> = kept.iter().collect();
     let (sums, first) = net.back(p, layer, 0, &kept[..7], [&c0, kept[7], &dh, &dc])?;
     for (name, made) in ["dh_prev", "dc_prev"].iter().zip(&first) {
         let Some(out) = call.wanted(name) else { continue };
         copy(p, made, &one(out, &net)?)?;
     }
-    let x = net.flat(p, call.input("x")?)?;
+    let given = call.input("x")?;
+    let x = net.flat(p, &steps(given))?;
     let sums = sums.reshaped(&[t * b, 4 * h]);
     if let Some(out) = call.wanted("dx") {
-        check_shape(out, &[t, b, x.dims[1]])?;
+        check_shape(out, &given.dims)?;
         product(p, &sums, &layer.input, None, 1.0, &out.shaped(&x.dims))?;
     }
     // h before each step.
