@@ -19,6 +19,8 @@ const OTHERS: &[Other] = &[
     Other { library: "msprofiler", headers: &["acl/acl_prof.h", "mstx/ms_tools_ext.h"], programs: &["prof"] },
     Other { library: "ms_tools_ext", headers: &["mstx/ms_tools_ext.h"], programs: &[] },
     Other { library: "ascend_dump", headers: &["acl/acl_dump.h"], programs: &["dump"] },
+    Other { library: "ascendcl", headers: &["acl/acl_base_mdl.h", "acl/acl_op.h"], programs: &[] },
+    Other { library: "acl_op_compiler", headers: &["acl/acl_op_compiler.h"], programs: &["by_name"] },
     Other { library: "opapi", headers: &[], programs: &["prof", "dump"] },
 ];
 
