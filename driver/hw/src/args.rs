@@ -12,7 +12,8 @@ pub const MAX_RANK: usize = 8;
 /// [`ArgsHeader::magic`].
 pub const MAGIC: u32 = 0x5641_5247;
 
-/// Element type; the numbers are those of AscendCL's aclDataType.
+/// Element type; the numbers are those of AscendCL's aclDataType. No kernel gets a tensor of complex numbers: it gets
+/// their real and their imaginary parts as two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u32)]
 pub enum DType {
@@ -40,6 +41,10 @@ pub enum DType {
     F64 = 11,
     /// One byte, 0 or 1.
     Bool = 12,
+    /// Two of binary32, the real and the imaginary part.
+    C64 = 16,
+    /// Two of binary64.
+    C128 = 17,
     /// bfloat16.
     BF16 = 27,
 }
@@ -71,11 +76,21 @@ impl DType {
             Self::I8 | Self::U8 | Self::Bool => 1,
             Self::F16 | Self::BF16 | Self::I16 | Self::U16 => 2,
             Self::F32 | Self::I32 | Self::U32 => 4,
-            Self::I64 | Self::U64 | Self::F64 => 8,
+            Self::I64 | Self::U64 | Self::F64 | Self::C64 => 8,
+            Self::C128 => 16,
         }
     }
 
-    /// Whether it is a floating-point type.
+    /// The type of the parts of a complex number; `None` of what is none.
+    pub const fn part(self) -> Option<Self> {
+        match self {
+            Self::C64 => Some(Self::F32),
+            Self::C128 => Some(Self::F64),
+            _ => None,
+        }
+    }
+
+    /// Whether it is a floating-point type, which no complex one is.
     pub const fn is_float(self) -> bool {
         matches!(self, Self::F32 | Self::F16 | Self::BF16 | Self::F64)
     }

@@ -31,7 +31,8 @@ pub enum LaneKind {
 pub fn lane_of(dtype: DType) -> LaneKind {
     match dtype {
         DType::F32 | DType::F16 | DType::BF16 => LaneKind::F32,
-        DType::F64 => LaneKind::F64,
+        // Arguments of complex types are refused before a kernel runs.
+        DType::F64 | DType::C64 | DType::C128 => LaneKind::F64,
         DType::I64 | DType::U32 => LaneKind::I64,
         DType::U64 => LaneKind::U64,
         DType::I8 | DType::U8 | DType::I16 | DType::U16 | DType::I32 | DType::Bool => LaneKind::I32,
@@ -287,6 +288,7 @@ macro_rules! lane {
                     DType::U32 => load::<u32, $L>,
                     DType::U64 => load::<u64, $L>,
                     DType::Bool => load::<Boolean, $L>,
+                    DType::C64 | DType::C128 => unreachable!("no argument is of a complex type"),
                 }
             }
             fn storer(dtype: DType) -> Store<Self> {
@@ -304,6 +306,7 @@ macro_rules! lane {
                     DType::U32 => store::<u32, $L>,
                     DType::U64 => store::<u64, $L>,
                     DType::Bool => store::<Boolean, $L>,
+                    DType::C64 | DType::C128 => unreachable!("no argument is of a complex type"),
                 }
             }
         }

@@ -22,6 +22,7 @@ mod bins;
 mod bitwise;
 mod columns;
 mod compare;
+mod complex;
 mod cost;
 mod ctc;
 mod distance;

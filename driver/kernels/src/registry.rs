@@ -14,9 +14,9 @@ use crate::pointwise::{self as pw, activation as slope, loss as criterion, math}
 use crate::unary::{self as one};
 use crate::{
     CoreType, Ctx, Kernel, KernelFault, Work, attention, attention_gradient, bag, bins, bitwise, columns,
-    cost, ctc, distance, draw, found, grid, index, indexing, linalg, loss, matmul, moe, movement, norm,
-    norm_backward, optimizer, order, pool, quantized, random, recurrent, reduce, resample, rotary, scan,
-    softmax, sort, ternary, training, triangle,
+    complex, cost, ctc, distance, draw, found, grid, index, indexing, linalg, loss, matmul, moe, movement,
+    norm, norm_backward, optimizer, order, pool, quantized, random, recurrent, reduce, resample, rotary,
+    scan, softmax, sort, ternary, training, triangle,
 };
 
 type Estimate = fn(&ArgsView<'_>) -> Result<Work, ArgsError>;
@@ -96,6 +96,34 @@ pub static KERNELS: &[Kernel] = &[
     k("sign", Aiv, one_op, one::unary::<one::Sign>),
     k("square", Aiv, one_op, one::unary::<one::Square>),
     k("logical_not", Aiv, one_op, compare::logical_not),
+
+    // Complex numbers, as pairs of tensors.
+    k("complex_mul", Aiv, many_ops, |c, a| complex::map::<2, 2>(c, a, |[x, y]| x * y)),
+    k("complex_div", Aiv, many_ops, |c, a| complex::map::<2, 2>(c, a, |[x, y]| x / y)),
+    k("complex_pow", Aiv, many_ops, |c, a| complex::map::<2, 2>(c, a, |[x, y]| x.pow(y))),
+    k("complex_eq", Aiv, many_ops, |c, a| complex::map::<1, 2>(c, a, complex::eq)),
+    k("complex_ne", Aiv, many_ops, |c, a| complex::map::<1, 2>(c, a, complex::ne)),
+    k("complex_abs", Aiv, many_ops, |c, a| complex::map::<1, 1>(c, a, |[x]| x.abs())),
+    k("complex_angle", Aiv, many_ops, |c, a| complex::map::<1, 1>(c, a, |[x]| x.angle())),
+    k("complex_sign", Aiv, many_ops, |c, a| complex::map::<2, 1>(c, a, |[x]| x.sign())),
+    k("complex_exp", Aiv, many_ops, |c, a| complex::map::<2, 1>(c, a, |[x]| x.exp())),
+    k("complex_log", Aiv, many_ops, |c, a| complex::map::<2, 1>(c, a, |[x]| x.log())),
+    k("complex_log2", Aiv, many_ops, |c, a| complex::map::<2, 1>(c, a, |[x]| x.log2())),
+    k("complex_log10", Aiv, many_ops, |c, a| complex::map::<2, 1>(c, a, |[x]| x.log10())),
+    k("complex_sqrt", Aiv, many_ops, |c, a| complex::map::<2, 1>(c, a, |[x]| x.sqrt())),
+    k("complex_rsqrt", Aiv, many_ops, |c, a| complex::map::<2, 1>(c, a, |[x]| x.rsqrt())),
+    k("complex_reciprocal", Aiv, many_ops, |c, a| complex::map::<2, 1>(c, a, |[x]| x.reciprocal())),
+    k("complex_square", Aiv, many_ops, |c, a| complex::map::<2, 1>(c, a, |[x]| x.square())),
+    k("complex_sigmoid", Aiv, many_ops, |c, a| complex::map::<2, 1>(c, a, |[x]| x.sigmoid())),
+    k("complex_sin", Aiv, many_ops, |c, a| complex::map::<2, 1>(c, a, |[x]| x.sin())),
+    k("complex_cos", Aiv, many_ops, |c, a| complex::map::<2, 1>(c, a, |[x]| x.cos())),
+    k("complex_tan", Aiv, many_ops, |c, a| complex::map::<2, 1>(c, a, |[x]| x.tan())),
+    k("complex_sinh", Aiv, many_ops, |c, a| complex::map::<2, 1>(c, a, |[x]| x.sinh())),
+    k("complex_cosh", Aiv, many_ops, |c, a| complex::map::<2, 1>(c, a, |[x]| x.cosh())),
+    k("complex_tanh", Aiv, many_ops, |c, a| complex::map::<2, 1>(c, a, |[x]| x.tanh())),
+    k("complex_asinh", Aiv, many_ops, |c, a| complex::map::<2, 1>(c, a, |[x]| x.asinh())),
+    k("complex_acosh", Aiv, many_ops, |c, a| complex::map::<2, 1>(c, a, |[x]| x.acosh())),
+    k("complex_atanh", Aiv, many_ops, |c, a| complex::map::<2, 1>(c, a, |[x]| x.atanh())),
 
     // Activations, and gates: an activation times another tensor.
     k("leaky_relu", Aiv, one_op, activation::<act::LeakyRelu>),

@@ -3,7 +3,7 @@
 
 use std::ffi::{CStr, CString, c_char, c_void};
 
-use crate::dtype::DType;
+use crate::dtype;
 use crate::error::{OpError, Result, invalid};
 use crate::executor;
 use crate::link;
@@ -97,7 +97,7 @@ fn view(name: &str, description: *const c_void, buffer: *const c_void) -> Result
     if found.dtype < 0 || address == 0 && !dims.contains(&0) {
         return Ok(None);
     }
-    let dtype = DType::from_raw(found.dtype as u32);
+    let dtype = dtype::of(found.dtype);
     let dtype =
         dtype.ok_or_else(|| invalid!("{name} has aclDataType {}, which is not supported", found.dtype))?;
     if found.memory != 0 {

@@ -2,10 +2,22 @@
 
 pub use vinci_hw::args::DType;
 
-/// Rank of a type among those that combine: bool < integers < floats.
+/// From aclDataType's number; `None` for one that no operator here takes.
+pub fn of(raw: i32) -> Option<DType> {
+    let complex = [DType::C64, DType::C128].into_iter().find(|d| *d as i32 == raw);
+    complex.or_else(|| DType::from_raw(u32::try_from(raw).ok()?))
+}
+
+/// Whether it is a type of complex numbers.
+pub fn is_complex(d: DType) -> bool {
+    d.part().is_some()
+}
+
+/// Rank of a type among those that combine: bool < integers < floats < complex numbers.
 fn category(d: DType) -> u32 {
     match d {
         DType::Bool => 0,
+        d if is_complex(d) => 3,
         d if d.is_float() => 2,
         _ => 1,
     }
@@ -18,6 +30,9 @@ pub fn promote(a: DType, b: DType) -> DType {
         return a;
     }
     let (low, high) = if category(a) <= category(b) { (a, b) } else { (b, a) };
+    if is_complex(high) {
+        return if [a, b].iter().any(|d| matches!(d, F64 | C128)) { C128 } else { C64 };
+    }
     if category(low) != category(high) {
         return high;
     }
@@ -45,14 +60,21 @@ pub fn promote(a: DType, b: DType) -> DType {
 pub fn promote_scalar(tensor: DType, scalar: DType) -> DType {
     match category(scalar) > category(tensor) {
         false => tensor,
+        true if is_complex(scalar) => {
+            if tensor == DType::F64 {
+                DType::C128
+            } else {
+                DType::C64
+            }
+        }
         true if scalar.is_float() => DType::F32,
         true => scalar,
     }
 }
 
-/// `d`, or float32 where an operator (a division, an exponential) always gives a float.
+/// `d`, or float32 where an operator (a division, an exponential) always gives a float or a complex number.
 pub fn floating(d: DType) -> DType {
-    if d.is_float() { d } else { DType::F32 }
+    if d.is_float() || is_complex(d) { d } else { DType::F32 }
 }
 
 #[cfg(test)]
@@ -71,11 +93,17 @@ mod tests {
             (U8, I32, I32),
             (I16, I64, I64),
             (F32, F64, F64),
+            (F16, C64, C64),
+            (I64, C64, C64),
+            (F64, C64, C128),
+            (C64, C128, C128),
         ] {
             assert_eq!((promote(a, b), promote(b, a)), (c, c), "{a:?} {b:?}");
         }
         assert_eq!(promote_scalar(F16, F64), F16);
         assert_eq!(promote_scalar(I32, F64), F32);
         assert_eq!(promote_scalar(Bool, I64), I64);
+        assert_eq!([F16, F64, C64].map(|t| promote_scalar(t, C128)), [C64, C128, C64]);
+        assert_eq!((of(16), of(17), of(12), of(33), of(-1)), (Some(C64), Some(C128), Some(Bool), None, None));
     }
 }

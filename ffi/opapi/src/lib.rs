@@ -14,6 +14,7 @@
 #![allow(rustdoc::private_intra_doc_links)]
 
 mod by_name;
+mod complex;
 mod dims;
 mod dtype;
 mod error;

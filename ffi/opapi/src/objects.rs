@@ -9,9 +9,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::RwLock;
 
-use crate::dtype::DType;
+use crate::dtype::{DType, is_complex};
 use crate::error::{OpError, Result};
 use crate::executor::Executor;
+use crate::program::Attr;
 use crate::tensor::Tensor;
 
 /// A value with a type.
@@ -23,6 +24,21 @@ pub struct Scalar {
     pub float: f64,
     /// As an integer.
     pub int: i64,
+    /// Its imaginary part.
+    pub imaginary: f64,
+}
+
+impl Scalar {
+    /// A real number.
+    pub fn real(dtype: DType, float: f64, int: i64) -> Self {
+        Self { dtype, float, int, imaginary: 0.0 }
+    }
+
+    /// The pair of attributes that kernels which compute in `kind` take.
+    pub fn attrs(self, kind: DType) -> [Attr; 2] {
+        let second = if is_complex(kind) { Attr::Float(self.imaginary) } else { Attr::Int(self.int) };
+        [Attr::Float(self.float), second]
+    }
 }
 
 /// Anything that a handle can name.

@@ -6,7 +6,8 @@ use smallvec::SmallVec;
 use vinci_hw::args::{ArgsHeader, ArgsView, TensorArg, words};
 use vinci_hw::uapi::Payload;
 
-use crate::dtype::DType;
+use crate::complex;
+use crate::dtype::{DType, is_complex};
 use crate::error::{OpError, Result};
 use crate::link;
 use crate::view::{Base, View, dense_strides};
@@ -130,6 +131,9 @@ impl Program {
             return Ok(());
         }
         let views: SmallVec<[&View; 8]> = outputs.iter().chain(inputs).copied().collect();
+        if views.iter().any(|v| is_complex(v.dtype)) {
+            return complex::launch(self, kernel, outputs, inputs, attrs);
+        }
         self.launches.push(Launch::new(kernel, outputs.len(), &views, attrs)?);
         Ok(())
     }

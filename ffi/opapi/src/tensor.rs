@@ -6,7 +6,7 @@ use std::sync::Arc;
 use half::{bf16, f16};
 
 use crate::dims::Dims;
-use crate::dtype::DType;
+use crate::dtype::{self, DType};
 use crate::error::{OpError, Result, invalid, status};
 use crate::objects::{self, Object, Scalar};
 use crate::view::{Base, View};
@@ -33,7 +33,7 @@ pub struct Tensor {
 impl Tensor {
     /// The view that kernels get.
     pub fn view(&self, arg: &'static str) -> Result<View> {
-        let dtype = u32::try_from(self.dtype).ok().and_then(DType::from_raw);
+        let dtype = dtype::of(self.dtype);
         let dtype =
             dtype.ok_or_else(|| invalid!("{arg} has aclDataType {}, which is not supported", self.dtype))?;
         if self.data == 0 && self.dims.iter().all(|&d| d != 0) {
@@ -110,8 +110,9 @@ pub unsafe extern "C" fn aclCreateScalar(value: *mut c_void, data_type: i32) -> 
         if value.is_null() {
             return Err(OpError::Null("value"));
         }
-        let dtype = u32::try_from(data_type).ok().and_then(DType::from_raw);
+        let dtype = dtype::of(data_type);
         let dtype = dtype.ok_or_else(|| invalid!("aclDataType {data_type} is not supported for a scalar"))?;
+        let mut imaginary = 0.0;
         macro_rules! read {
             ($($dtype:ident $type:ty),*) => {
                 match dtype {
@@ -121,6 +122,18 @@ pub unsafe extern "C" fn aclCreateScalar(value: *mut c_void, data_type: i32) -> 
                     DType::F16 => unsafe { let v = value.cast::<f16>().read_unaligned().to_f64(); (v, v as i64) },
                     // SAFETY: as above.
                     DType::BF16 => unsafe { let v = value.cast::<bf16>().read_unaligned().to_f64(); (v, v as i64) },
+                    // SAFETY: as above, for two.
+                    DType::C64 => unsafe {
+                        let [re, im] = value.cast::<[f32; 2]>().read_unaligned();
+                        imaginary = f64::from(im);
+                        (f64::from(re), re as i64)
+                    },
+                    // SAFETY: as above, for two.
+                    DType::C128 => unsafe {
+                        let [re, im] = value.cast::<[f64; 2]>().read_unaligned();
+                        imaginary = im;
+                        (re, re as i64)
+                    },
                     // SAFETY: as above; any byte but 0 is true.
                     DType::Bool => unsafe { let v = value.cast::<u8>().read() != 0; (f64::from(u8::from(v)), i64::from(v)) },
                 }
@@ -128,7 +141,7 @@ pub unsafe extern "C" fn aclCreateScalar(value: *mut c_void, data_type: i32) -> 
         }
         let (float, int) =
             read!(F32 f32, F64 f64, I8 i8, I16 i16, I32 i32, I64 i64, U8 u8, U16 u16, U32 u32, U64 u64);
-        made = objects::insert(Object::Scalar(Scalar { dtype, float, int }));
+        made = objects::insert(Object::Scalar(Scalar { dtype, float, int, imaginary }));
         Ok(())
     });
     made

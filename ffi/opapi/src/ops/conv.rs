@@ -119,7 +119,7 @@ fn bordered(p: &mut Program, x: &View, border: &[(i64, i64)], value: Scalar) -> 
 
 /// A number as a scalar.
 fn number(value: f64) -> Scalar {
-    Scalar { dtype: DType::F64, float: value, int: value as i64 }
+    Scalar::real(DType::F64, value, value as i64)
 }
 
 #[allow(clippy::too_many_arguments)] // CANN's

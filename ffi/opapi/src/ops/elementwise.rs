@@ -1,6 +1,6 @@
 //! Operators that work element by element.
 
-use crate::dtype::{DType, floating, promote, promote_scalar};
+use crate::dtype::{DType, floating, is_complex, promote, promote_scalar};
 use crate::error::{OpError, Result, invalid};
 use crate::objects::Scalar;
 use crate::program::Attr::{Float, Int, Type};
@@ -35,13 +35,37 @@ pub fn need_absent(optional: &[(&str, Option<View>)]) -> Result<()> {
 
 /// A result of type `is` must not be cut down to `out`'s: floats do not become integers unasked.
 fn check_type(out: &View, is: DType) -> Result<()> {
-    if is.is_float() && !out.dtype.is_float() {
+    let holds =
+        if is_complex(is) { is_complex(out.dtype) } else { out.dtype.is_float() || is_complex(out.dtype) };
+    if (is.is_float() || is_complex(is)) && !holds {
         return Err(invalid!("a result of {is:?} does not fit into out of {:?}", out.dtype));
     }
     if out.dtype == DType::Bool && is != DType::Bool {
         return Err(invalid!("a result of {is:?} does not fit into out of Bool"));
     }
     Ok(())
+}
+
+/// A real tensor as a complex one, if `kind` is complex.
+fn as_complex(p: &mut Program, a: &View, kind: DType) -> Result<View> {
+    if !is_complex(kind) || is_complex(a.dtype) {
+        return Ok(a.clone());
+    }
+    let made = p.temporary(kind, &a.dims);
+    p.launch("copy", &[&made], &[a], &[])?;
+    Ok(made)
+}
+
+/// out = |a|, which is real of complex numbers too.
+pub fn magnitude(p: &mut Program, a: &View, out: &View) -> Result<()> {
+    if !is_complex(a.dtype) {
+        return unary(p, "abs", a, out);
+    }
+    check_shape(out, &a.dims)?;
+    if !out.dtype.is_float() {
+        return Err(invalid!("a result of floats does not fit into out of {:?}", out.dtype));
+    }
+    p.launch("abs", &[out], &[a], &[])
 }
 
 fn pair(a: &View, b: &View, out: &View) -> Result<(View, View)> {
@@ -64,11 +88,12 @@ pub fn arithmetic(
     if kind == DType::Bool && k == "sub" {
         return Err(invalid!("booleans cannot be subtracted"));
     }
-    let (f, i) = alpha.map_or((1.0, 1), |s| (s.float, s.int));
-    if alpha.is_some_and(|s| s.dtype.is_float() && s.float.fract() != 0.0) && !kind.is_float() {
-        return Err(invalid!("alpha {f} is no integer although the tensors are"));
+    let integer = !kind.is_float() && !is_complex(kind);
+    if let Some(s) = alpha.filter(|s| integer && s.dtype.is_float() && s.float.fract() != 0.0) {
+        return Err(invalid!("alpha {} is no integer although the tensors are", s.float));
     }
-    p.launch(k, &[out], &[&a, &b], &[Type(kind), Float(f), Int(i)])
+    let [f, i] = alpha.map_or([Float(1.0), Int(1)], |s| s.attrs(kind));
+    p.launch(k, &[out], &[&a, &b], &[Type(kind), f, i])
 }
 
 /// self = self op other; other must broadcast to self.
@@ -101,8 +126,11 @@ fn scalar_launch(
 ) -> Result<()> {
     check_shape(out, &a.dims)?;
     check_type(out, kind)?;
-    let (af, ai) = alpha.map_or((1.0, 1), |s| (s.float, s.int));
-    p.launch(k, &[out], &[a], &[Type(kind), Float(s.float), Int(s.int), Float(af), Int(ai)])
+    let [f, i] = s.attrs(kind);
+    let [af, ai] = alpha.map_or([Float(1.0), Int(1)], |s| s.attrs(kind));
+    // A real tensor and a complex scalar are combined as complex numbers.
+    let a = &as_complex(p, a, kind)?;
+    p.launch(k, &[out], &[a], &[Type(kind), f, i, af, ai])
 }
 
 /// out = a / b; mode 0 true, 1 truncated, 2 floored.
@@ -152,7 +180,9 @@ pub fn compare(p: &mut Program, k: &'static str, a: &View, b: &View, out: &View)
 pub fn compare_scalar(p: &mut Program, k: &'static str, a: &View, s: Scalar, out: &View) -> Result<()> {
     check_shape(out, &a.dims)?;
     let kind = promote_scalar(a.dtype, s.dtype);
-    p.launch(k, &[out], &[a], &[Type(kind), Float(s.float), Int(s.int)])
+    let [f, i] = s.attrs(kind);
+    let a = &as_complex(p, a, kind)?;
+    p.launch(k, &[out], &[a], &[Type(kind), f, i])
 }
 
 /// out = a and/or/xor b.
@@ -232,7 +262,8 @@ pub fn power_of_scalar(p: &mut Program, s: Scalar, exponent: View, out: View) ->
     check_shape(&out, &exponent.dims)?;
     let kind = promote_scalar(exponent.dtype, s.dtype);
     check_type(&out, kind)?;
-    p.launch("s_pow", &[&out], &[&exponent], &[Type(kind), Float(s.float), Int(s.int)])
+    let [f, i] = s.attrs(kind);
+    p.launch("s_pow", &[&out], &[&exponent], &[Type(kind), f, i])
 }
 
 /// out = t1 + t2 + …, summed in float32 where they are narrower floats.

@@ -10,7 +10,7 @@ operators! {
         /// self = -self.
         aclnnInplaceNeg(selfRef: Ref) => |p, a: View| el::unary(p, "neg", &a, &a); }
     "abs" { /// out = |self|.
-        aclnnAbs(self_: Tensor, out: Out) => |p, a, o| el::unary(p, "abs", &a, &o); }
+        aclnnAbs(self_: Tensor, out: Out) => |p, a, o| el::magnitude(p, &a, &o); }
     "sign" { /// out = -1, 0 or 1.
         aclnnSign(self_: Tensor, out: Out) => |p, a, o| el::unary(p, "sign", &a, &o); }
     "exp" { /// out = e to the power of self.

@@ -128,6 +128,13 @@ fn the_list_in_docs_is_current() {
             writeln!(text, "| `{}` | `aclnn_{}.h` | {doc} |", d.name, d.header).unwrap();
         }
     }
+    text.push_str(
+        "\n## Operators by name\n\nFor `aclopCompileAndExecute`. An output, or an input for which a zero or nothing stands \
+         in the definition,\nmay be missing.\n\n| operator | inputs | outputs |\n| --- | --- | --- |\n",
+    );
+    for o in super::named::OPERATORS {
+        writeln!(text, "| `{}` | {} | {} |", o.name, o.inputs.join(", "), o.outputs.join(", ")).unwrap();
+    }
     compare([(root().join("docs/operators.md"), text)]);
 }
 

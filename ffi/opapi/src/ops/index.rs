@@ -135,7 +135,8 @@ fn fill(p: &mut Program, a: &View, dim: i64, index: View, value: Scalar) -> Resu
     if index.rank() != 1 {
         return Err(invalid!("index has shape {:?}; a vector is needed", index.dims));
     }
-    p.launch("index_fill", &[&a], &[&index], &[Attr::Int(d as i64), Attr::Float(value.float), Attr::Int(value.int)])
+    let [f, i] = value.attrs(a.dtype);
+    p.launch("index_fill", &[&a], &[&index], &[Attr::Int(d as i64), f, i])
 }
 
 /// As [`fill`], with the indices known now: each is a slice.

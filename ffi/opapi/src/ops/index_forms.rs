@@ -159,7 +159,7 @@ fn scatter_reduce(p: &mut Program, x: View, dim: i64, index: View, src: View, re
             1 => constant(1),
             r if wide.is_float() => {
                 let float = if r == 3 { f64::NEG_INFINITY } else { f64::INFINITY };
-                Scalar { dtype: DType::F64, float, int: 0 }
+                Scalar::real(DType::F64, float, 0)
             }
             r => extreme(wide, r == 4),
         };
@@ -198,7 +198,7 @@ fn extreme(t: DType, largest: bool) -> Scalar {
         (false, true) => -1,
         (false, false) => 0,
     };
-    Scalar { dtype: t, float: int as f64, int }
+    Scalar::real(t, int as f64, int)
 }
 
 fn gather(p: &mut Program, x: View, dim: i64, index: View, batch: i64, _mode: i64, out: View) -> Result<()> {

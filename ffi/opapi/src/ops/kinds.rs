@@ -3,7 +3,7 @@
 use std::ffi::{CStr, c_char, c_void};
 use std::sync::Arc;
 
-use crate::dtype::DType;
+use crate::dtype::{self, DType};
 use crate::error::{Result, invalid};
 use crate::objects;
 use crate::record::{Argument, Role};
@@ -137,7 +137,6 @@ kinds! {
     Value Bool bool => bool, "bool", |arg, x| check(arg, x);
     /// An element type.
     Type Type i32 => DType, "aclDataType", |arg, x| {
-        let known = u32::try_from(x).ok().and_then(DType::from_raw);
-        known.ok_or_else(|| invalid!("{arg}: aclDataType {x} is not supported"))
+        dtype::of(x).ok_or_else(|| invalid!("{arg}: aclDataType {x} is not supported"))
     };
 }

@@ -38,6 +38,7 @@ families! {
     bits
     border
     comparison
+    complex
     conv
     conv_gradient
     criterion
@@ -80,6 +81,8 @@ families! {
     variants
 }
 
+#[cfg(test)]
+mod complex_tests;
 #[cfg(test)]
 mod data;
 #[cfg(test)]

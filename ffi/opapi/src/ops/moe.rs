@@ -208,7 +208,7 @@ fn best_groups(p: &mut Program, scores: &View, k_group: i64, mode: i64) -> Resul
     let yes = pointwise::constant(p, 1.0, &chosen.dims)?;
     p.launch("scatter", &[&mask], &[&chosen, &yes], &[Int(1), Int(0)])?;
     let none = p.temporary(DType::F32, &[]);
-    fill(p, none.clone(), Scalar { dtype: DType::F32, float: f64::NEG_INFINITY, int: 0 })?;
+    fill(p, none.clone(), Scalar::real(DType::F32, f64::NEG_INFINITY, 0))?;
     let masked = p.temporary(DType::F32, &scores.dims);
     let condition = mask.unsqueeze(&[2]).expand(&scores.dims)?;
     p.launch("where", &[&masked], &[&condition, scores, &none.expand(&scores.dims)?], &[])?;

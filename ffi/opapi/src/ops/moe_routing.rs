@@ -336,7 +336,7 @@ fn keys_and_counts(p: &mut Program, counts: &View, first: i64, out: &View) -> Re
     copy(p, &found, &out.narrow(1, 1, 1, 1).narrow(0, 0, e, 1).without(1))?;
     let some = p.temporary(DType::I64, &[e]);
     super::elementwise::compare_scalar(p, "ne_s", &found, constant(0), &some)?;
-    let shift = Scalar { dtype: DType::I64, float: first as f64, int: first };
+    let shift = Scalar::real(DType::I64, first as f64, first);
     super::elementwise::with_scalar(p, "add_s", &order, shift, None, &order)?;
     super::elementwise::arithmetic(p, "mul", &order, &some, None, &out.narrow(1, 0, 1, 1).narrow(0, 0, e, 1).without(1))
 }

@@ -33,7 +33,7 @@ operators! {
 
 /// An integer constant.
 pub fn constant(value: i64) -> Scalar {
-    Scalar { dtype: DType::I64, float: value as f64, int: value }
+    Scalar::real(DType::I64, value as f64, value)
 }
 
 /// out = a, broadcast and cast.
@@ -64,7 +64,7 @@ pub fn cast(p: &mut Program, a: View, dtype: DType, out: View) -> Result<()> {
 
 /// out = value.
 pub fn fill(p: &mut Program, out: View, value: Scalar) -> Result<()> {
-    p.launch("fill", &[&out], &[], &[Float(value.float), Int(value.int)])
+    p.launch("fill", &[&out], &[], &value.attrs(out.dtype))
 }
 
 /// out = a with its dimensions in another order.

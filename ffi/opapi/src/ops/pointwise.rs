@@ -2,7 +2,7 @@
 
 use super::elementwise::check_shape;
 use crate::dims::Dims;
-use crate::dtype::{DType, floating, promote};
+use crate::dtype::{DType, floating, is_complex, promote};
 use crate::error::{Result, invalid};
 use crate::program::Attr::{Float, Type};
 use crate::program::{Attr, Program};
@@ -37,7 +37,7 @@ pub fn launch(p: &mut Program, k: &'static str, inputs: &[&View], scalars: &[f64
 
 /// An operator whose results are floats: out must hold them.
 pub fn floats(p: &mut Program, k: &'static str, inputs: &[&View], scalars: &[f64], out: &View) -> Result<()> {
-    if !out.dtype.is_float() {
+    if !out.dtype.is_float() && !is_complex(out.dtype) {
         return Err(invalid!("a result of floats does not fit into out of {:?}", out.dtype));
     }
     pointwise(p, k, inputs, scalars, out)

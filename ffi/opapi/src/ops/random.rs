@@ -157,7 +157,7 @@ fn spread(
 ) -> Result<()> {
     let numbers = p.temporary(DType::F32, &out.dims);
     normal(p, &numbers, 0.0, 1.0, source)?;
-    let scalar = |v: f32| Scalar { dtype: DType::F32, float: f64::from(v), int: v as i64 };
+    let scalar = |v: f32| Scalar::real(DType::F32, f64::from(v), v as i64);
     match std {
         Ok(std) => el::arithmetic(p, "mul", &numbers, &std.expand(&out.dims)?, None, &numbers.clone())?,
         Err(std) => el::with_scalar(p, "mul_s", &numbers, scalar(std), None, &numbers.clone())?,

@@ -2,7 +2,7 @@
 
 use super::elementwise::check_shape;
 use crate::dims::Dims;
-use crate::dtype::DType;
+use crate::dtype::{DType, is_complex};
 use crate::error::{Result, invalid};
 use super::loss::need_float;
 use crate::objects::Scalar;
@@ -90,7 +90,7 @@ pub fn reduce(
 
 /// Means are of floats.
 pub fn mean(p: &mut Program, a: &View, dims: &[i64], keep: bool, dtype: DType, out: &View) -> Result<()> {
-    if !dtype.is_float() {
+    if !dtype.is_float() && !is_complex(dtype) {
         return Err(invalid!("a mean in {dtype:?}; a float is needed"));
     }
     reduce(p, "reduce_mean", a, dims, keep, Some(dtype), out)

@@ -179,7 +179,7 @@ fn embedding_backward(
 /// A scalar as a view of some type and shape.
 pub fn scalar_view(p: &mut Program, s: Scalar, dtype: DType, dims: &[i64]) -> Result<View> {
     let one = p.temporary(dtype, &[]);
-    p.launch("fill", &[&one], &[], &[Float(s.float), Int(s.int)])?;
+    p.launch("fill", &[&one], &[], &s.attrs(one.dtype))?;
     one.expand(dims)
 }
 

@@ -151,6 +151,8 @@ pub fn type_name(acl_type: i32) -> String {
         Some(DType::F64) => "float64",
         Some(DType::Bool) => "bool",
         Some(DType::BF16) => "bfloat16",
+        Some(DType::C64) => "complex64",
+        Some(DType::C128) => "complex128",
         None if acl_type == INT4 => "int4",
         None => return format!("aclDataType {acl_type}"),
     };

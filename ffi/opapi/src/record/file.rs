@@ -154,15 +154,16 @@ fn elements(name: String, tensor: &Tensor) -> Result<Option<Elements>, String> {
         return Ok(Some(Elements { name, dtype: Dtype::U8, dims: vec![bytes.len()], bytes }));
     }
     let Ok(view) = tensor.view("") else { return Ok(None) };
-    let Base::Device(address) = view.base else { return Ok(None) };
+    let (Base::Device(address), Some(dtype)) = (view.base, file_type(view.dtype)) else { return Ok(None) };
     let bytes = view.elements() as usize * view.dtype.size();
     let bytes = read(address, view.dtype, &view.dims, &view.strides, bytes).map_err(failed)?;
     let dims = view.dims.iter().map(|&d| d as usize).collect();
-    Ok(Some(Elements { name, dtype: file_type(view.dtype), dims, bytes }))
+    Ok(Some(Elements { name, dtype, dims, bytes }))
 }
 
-fn file_type(dtype: DType) -> Dtype {
-    match dtype {
+/// `None` of what safetensors has not.
+fn file_type(dtype: DType) -> Option<Dtype> {
+    Some(match dtype {
         DType::F32 => Dtype::F32,
         DType::F16 => Dtype::F16,
         DType::I8 => Dtype::I8,
@@ -176,7 +177,9 @@ fn file_type(dtype: DType) -> Dtype {
         DType::F64 => Dtype::F64,
         DType::Bool => Dtype::BOOL,
         DType::BF16 => Dtype::BF16,
-    }
+        DType::C64 => Dtype::C64,
+        DType::C128 => return None,
+    })
 }
 
 fn describe(argument: &Argument) -> Value {

@@ -5,7 +5,8 @@ mod gru;
 mod lstm;
 
 use crate::by_name::Call;
-use crate::error::Result;
+use crate::dtype::DType;
+use crate::error::{Result, invalid};
 use crate::program::Program;
 
 /// An operator by name.
@@ -23,7 +24,8 @@ pub struct Named {
 /// Declares operators: `Name(inputs) -> (outputs) => builder`.
 macro_rules! named {
     ($($name:ident($($input:ident),*) -> ($($output:ident),*) => $build:expr;)*) => {
-        const OPERATORS: &[Named] = &[$(Named {
+        /// All of them.
+        pub const OPERATORS: &[Named] = &[$(Named {
             name: stringify!($name),
             inputs: &[$(stringify!($input)),*],
             outputs: &[$(stringify!($output)),*],
@@ -61,8 +63,6 @@ fn check_recurrent(call: &Call) -> Result<()> {
 
 /// Lengths of sequences, weights of peepholes and masks are not computed; PyTorch passes a zero for each.
 fn check_dummies(call: &Call, names: &[&str]) -> Result<()> {
-    use crate::dtype::DType;
-    use crate::error::invalid;
     let given =
         names.iter().find(|n| call.given(n).is_some_and(|v| v.elements() != 1 || v.dtype == DType::I32));
     given.map_or(Ok(()), |name| Err(invalid!("{name} is not supported")))
