@@ -7,7 +7,7 @@ import tempfile
 
 FILES = [
     "test_steps.py", "test_programs.py", "test_transformers.py", "test_runtime.py", "test_graph.py", "test_bad_input.py",
-    "test_profiler.py", "test_records.py", "test_by_name.py", "test_opinfo.py", "test_gradients.py",
+    "test_profiler.py", "test_records.py", "test_by_name.py", "test_complex.py", "test_opinfo.py", "test_gradients.py",
 ]
 
 

@@ -47,10 +47,8 @@ class Gated(Case):
             torch.manual_seed(4)
             net, head = nn.GRU(1, 8).to(device), nn.Linear(8, 1).to(device)
             optimiser = torch.optim.Adam([*net.parameters(), *head.parameters()], lr=1e-2)
-            made = []
-            for step in range(20):
-                torch.manual_seed(step)
-                x = randn(12, 4, 1).to(device)
+            made, x = [], randn(12, 4, 1).to(device)
+            for _ in range(20):
                 loss = (head(net(x)[0])[3:] - x[:-3]).square().mean()
                 optimiser.zero_grad()
                 loss.backward()

@@ -50,7 +50,10 @@ impl Div for Complex {
     /// Scaled, so that no square overflows.
     fn div(self, b: Self) -> Self {
         let scale = b.re.abs().max(b.im.abs());
-        if scale == 0.0 || !scale.is_finite() {
+        if scale == 0.0 {
+            return self.map(|v| v / b.re);
+        }
+        if !scale.is_finite() {
             return self * c(b.re, -b.im).scaled(1.0 / (b.re * b.re + b.im * b.im));
         }
         let (re, im) = (b.re / scale, b.im / scale);
@@ -326,6 +329,7 @@ mod tests {
             (ONE, Complex::default())
         );
         assert_eq!(c(1e300, 1e300) / c(1e300, 1e300), ONE);
+        assert_eq!(c(1.0, -2.0) / c(0.0, 0.0), c(f64::INFINITY, f64::NEG_INFINITY));
         assert_eq!(c(-4.0, 0.0).sqrt(), c(0.0, 2.0));
         assert_eq!(c(-4.0, -0.0).sqrt(), c(0.0, -2.0));
         assert!(near(c(-300.0, 1.0).tanh(), c(-1.0, 0.0)));

@@ -1,7 +1,7 @@
 //! Launches on complex numbers. A tensor of such is two views of floats, its parts: what only moves or adds elements is
 //! launched for each part, the rest are kernels that take both.
 
-use crate::dtype::is_complex;
+use crate::dtype::{DType, is_complex};
 use crate::error::{Result, invalid};
 use crate::program::Attr::{self, Float, Int, Type};
 use crate::program::Program;
@@ -85,7 +85,7 @@ fn parts(p: &mut Program, v: &View) -> Result<[View; 2]> {
     if is_complex(v.dtype) {
         return Ok([part(v, 0), part(v, 1)]);
     }
-    let dtype = if v.dtype.is_float() { v.dtype } else { crate::dtype::DType::F32 };
+    let dtype = if v.dtype.is_float() { v.dtype } else { DType::F32 };
     let zero = p.temporary(dtype, &[]);
     p.launch("fill", &[&zero], &[], &[Float(0.0), Int(0)])?;
     Ok([v.clone(), zero.expand(&v.dims)?])
@@ -93,7 +93,7 @@ fn parts(p: &mut Program, v: &View) -> Result<[View; 2]> {
 
 /// A complex constant as a view.
 fn constant(p: &mut Program, [re, im]: [f64; 2], dims: &[i64]) -> Result<View> {
-    let one = p.temporary(crate::dtype::DType::C128, &[]);
+    let one = p.temporary(DType::C128, &[]);
     for (which, value) in [re, im].into_iter().enumerate() {
         p.launch("fill", &[&part(&one, which)], &[], &[Float(value), Int(0)])?;
     }
@@ -125,7 +125,7 @@ pub fn launch(
     }
     if matches!(k, "add" | "sub") && !matches!(scalar(attrs, 1), [_, 0.0]) {
         // alpha is complex itself.
-        let scaled = p.temporary(crate::dtype::DType::C128, &inputs[1].dims);
+        let scaled = p.temporary(DType::C128, &inputs[1].dims);
         let alpha = constant(p, scalar(attrs, 1), &inputs[1].dims)?;
         launch(p, "mul", &[&scaled], &[inputs[1], &alpha], &[])?;
         return launch(p, k, outputs, &[inputs[0], &scaled], &[attrs[0], Float(1.0), Int(1)]);
@@ -143,6 +143,18 @@ pub fn launch(
             }
             return Ok(());
         }
+        "copy" if outputs[0].dtype == DType::Bool => {
+            let truth = truth(p, inputs[0])?;
+            return p.launch(k, outputs, &[&truth], attrs);
+        }
+        "logical_and" | "logical_or" | "logical_xor" | "logical_not" | "reduce_all" | "reduce_any"
+        | "nonzero" => {
+            let inputs = inputs.iter().map(|v| truth(p, v)).collect::<Result<Vec<_>>>()?;
+            let attrs: Vec<Attr> =
+                attrs.iter().map(|a| if matches!(a, Type(_)) { Type(DType::Bool) } else { *a }).collect();
+            return p.launch(k, outputs, &inputs.iter().collect::<Vec<_>>(), &attrs);
+        }
+        "reduce_prod" => return product(p, outputs[0], inputs[0]),
         // Products and extremes of slices; a factor of a sum is real.
         "scatter" | "index_put" if !matches!(attrs.get(1), Some(Int(0 | 1))) => {}
         _ => {
@@ -155,6 +167,41 @@ pub fn launch(
         }
     }
     Err(invalid!("{k} of complex numbers is not supported"))
+}
+
+/// Whether each element is other than 0.
+fn truth(p: &mut Program, v: &View) -> Result<View> {
+    if !is_complex(v.dtype) {
+        return Ok(v.clone());
+    }
+    let made = p.temporary(DType::Bool, &v.dims);
+    let zero = constant(p, [0.0; 2], &v.dims)?;
+    together(p, "complex_ne", false, &[&made], &[v, &zero])?;
+    Ok(made)
+}
+
+/// out = products of a over the dimensions that are 1 in out: halves are multiplied until one element is left.
+fn product(p: &mut Program, out: &View, a: &View) -> Result<()> {
+    if !is_complex(out.dtype) {
+        return Err(invalid!("complex numbers do not fit into out of {:?}", out.dtype));
+    }
+    if a.elements() == 0 {
+        return launch(p, "fill", &[out], &[], &[Float(1.0), Float(0.0)]);
+    }
+    let mut left = p.temporary(DType::C128, &a.dims);
+    p.launch("copy", &[&left], &[a], &[])?;
+    for d in 0..a.rank() {
+        if out.dims[d] != 1 {
+            continue;
+        }
+        while left.dims[d] > 1 {
+            let half = left.dims[d] / 2;
+            let (first, last) = (left.narrow(d, 0, half, 1), left.narrow(d, left.dims[d] - half, half, 1));
+            together(p, "complex_mul", true, &[&first], &[&first, &last])?;
+            left = left.narrow(d, 0, left.dims[d] - half, 1);
+        }
+    }
+    p.launch("copy", &[out], &[&left], &[])
 }
 
 fn apart(

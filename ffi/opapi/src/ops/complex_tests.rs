@@ -242,6 +242,36 @@ fn sums_comparisons_and_parts_of_complex_numbers() {
     let half = |z: Z| (z.0 / 2.0, z.1 / 2.0);
     close(&made(3, |o| op!(aclnnMean, a, ints(&[0]), false, C64, o)), (0..3).map(|i| half(columns(i))));
 
+    let all = x.iter().fold((1.0, 0.0), |z, &x| mul(z, x));
+    let one = |f: &dyn Fn(Handle) -> i32| {
+        let mut out = [7f32; 2];
+        assert_eq!(f(tensor(&mut out, &[])), 0, "{}", last_error());
+        out
+    };
+    close(&one(&|o| op!(aclnnProd, a, C64, o)), [all]);
+    close(&made(3, |o| op!(aclnnProdDim, a, 0, false, C64, o)), (0..3).map(|i| mul(x[i], x[i + 3])));
+
+    // What is not 0 is true, also without a real part.
+    let mut some = [0f32, 2.0, 0.0, 0.0, 1.0, 0.0];
+    let some = tensor(&mut some, &[3]);
+    let mut truth = [7u8; 3];
+    let t = tensor_of(&mut truth, BOOL, &[3], None, 0);
+    assert_eq!(op!(aclnnCast, some, BOOL, t), 0, "{}", last_error());
+    assert_eq!(truth, [1, 0, 1]);
+    assert_eq!(op!(aclnnLogicalNot, some, t), 0, "{}", last_error());
+    assert_eq!(truth, [0, 1, 0]);
+    assert_eq!(
+        op!(aclnnLogicalAnd, some, tensor(&mut [0f32, 0.0, 1.0, 0.0, 1.0, 0.0], &[3]), t),
+        0,
+        "{}",
+        last_error()
+    );
+    assert_eq!(truth, [0, 0, 1]);
+    assert_eq!(op!(aclnnAll, some, ints(&[0]), true, tensor_of(&mut truth[..1], BOOL, &[1], None, 0)), 0);
+    assert_eq!(truth, [0, 0, 1]);
+    assert_eq!(op!(aclnnAny, some, ints(&[0]), true, tensor_of(&mut truth[..1], BOOL, &[1], None, 0)), 0);
+    assert_eq!(truth, [1, 0, 1]);
+
     let mut other = flat(&x);
     other[3] += 1.0;
     other[10] += 1.0;
