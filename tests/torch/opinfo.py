@@ -101,7 +101,7 @@ def tolerance(*dtypes):
     """Of the coarsest of the types. A die computes float64 in float32."""
     table = {
         torch.bfloat16: (3e-2, 3e-2), torch.float16: (4e-3, 4e-3), torch.float32: (1e-4, 1e-4),
-        torch.float64: (1e-4, 1e-4),
+        torch.float64: (1e-4, 1e-4), torch.complex64: (1e-4, 1e-4), torch.complex128: (1e-4, 1e-4),
     }
     return next((table[d] for d in table if d in dtypes), (0, 0))
 

@@ -5,7 +5,7 @@ import torch
 import opinfo
 from opinfo import FLOATS, difference, refusal, tensors, to, widened
 
-TYPES = [torch.float32, torch.float16, torch.bfloat16, torch.int64, torch.bool]
+TYPES = [torch.float32, torch.float16, torch.bfloat16, torch.int64, torch.bool, torch.complex64]
 
 
 def attempt(op, dtype, limit):

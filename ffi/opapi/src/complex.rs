@@ -28,6 +28,8 @@ const APART: &[(&str, &[usize])] = &[
     ("index_write", &[0]),
     ("scatter", &[1]),
     ("index_put", &[1]),
+    ("unfold", &[0]),
+    ("fold", &[0]),
 ];
 
 /// Kernels of both parts, by the kernels of real numbers that they stand for; whether the result is complex.

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use parking_lot::RwLock;
 
 use crate::dtype::{DType, is_complex};
-use crate::error::{OpError, Result};
+use crate::error::{OpError, Result, invalid};
 use crate::executor::Executor;
 use crate::program::Attr;
 use crate::tensor::Tensor;
@@ -35,9 +35,13 @@ impl Scalar {
     }
 
     /// The pair of attributes that kernels which compute in `kind` take.
-    pub fn attrs(self, kind: DType) -> [Attr; 2] {
-        let second = if is_complex(kind) { Attr::Float(self.imaginary) } else { Attr::Int(self.int) };
-        [Attr::Float(self.float), second]
+    pub fn attrs(self, kind: DType) -> Result<[Attr; 2]> {
+        let second = match is_complex(kind) {
+            true => Attr::Float(self.imaginary),
+            false if self.imaginary == 0.0 => Attr::Int(self.int),
+            false => return Err(invalid!("{} + {}i does not fit into {kind:?}", self.float, self.imaginary)),
+        };
+        Ok([Attr::Float(self.float), second])
     }
 }
 

@@ -7,13 +7,13 @@ use crate::view::View;
 operators! {
     "add" {
         /// out = self + alpha * other.
-        aclnnAdd(self_: Tensor, other: Tensor, alpha: Scalar, out: Out) => |p, a, b, s, o| el::arithmetic(p, "add", &a, &b, Some(s), &o);
+        aclnnAdd(self_: Tensor, other: Tensor, alpha: Number, out: Out) => |p, a, b, s, o| el::arithmetic(p, "add", &a, &b, Some(s), &o);
         /// self += alpha * other.
-        aclnnInplaceAdd(selfRef: Ref, other: Tensor, alpha: Scalar) => |p, a, b, s| el::in_place(p, "add", &a, &b, Some(s));
+        aclnnInplaceAdd(selfRef: Ref, other: Tensor, alpha: Number) => |p, a, b, s| el::in_place(p, "add", &a, &b, Some(s));
         /// out = self + alpha * other, with a scalar.
-        aclnnAdds(self_: Tensor, other: Scalar, alpha: Scalar, out: Out) => |p, a, b, s, o| el::with_scalar(p, "add_s", &a, b, Some(s), &o);
+        aclnnAdds(self_: Tensor, other: Number, alpha: Number, out: Out) => |p, a, b, s, o| el::with_scalar(p, "add_s", &a, b, Some(s), &o);
         /// self += alpha * other, with a scalar.
-        aclnnInplaceAdds(selfRef: Ref, other: Scalar, alpha: Scalar) => |p, a, b, s| el::with_scalar(p, "add_s", &a, b, Some(s), &a);
+        aclnnInplaceAdds(selfRef: Ref, other: Number, alpha: Number) => |p, a, b, s| el::with_scalar(p, "add_s", &a, b, Some(s), &a);
     }
     "sum" {
         /// out = the sum of tensors, element by element.
@@ -21,17 +21,17 @@ operators! {
     }
     "sub" {
         /// out = self - alpha * other.
-        aclnnSub(self_: Tensor, other: Tensor, alpha: Scalar, out: Out) => |p, a, b, s, o| el::arithmetic(p, "sub", &a, &b, Some(s), &o);
+        aclnnSub(self_: Tensor, other: Tensor, alpha: Number, out: Out) => |p, a, b, s, o| el::arithmetic(p, "sub", &a, &b, Some(s), &o);
         /// self -= alpha * other.
-        aclnnInplaceSub(selfRef: Ref, other: Tensor, alpha: Scalar) => |p, a, b, s| el::in_place(p, "sub", &a, &b, Some(s));
+        aclnnInplaceSub(selfRef: Ref, other: Tensor, alpha: Number) => |p, a, b, s| el::in_place(p, "sub", &a, &b, Some(s));
         /// out = self - alpha * other, with a scalar.
-        aclnnSubs(self_: Tensor, other: Scalar, alpha: Scalar, out: Out) => |p, a, b, s, o| el::with_scalar(p, "sub_s", &a, b, Some(s), &o);
+        aclnnSubs(self_: Tensor, other: Number, alpha: Number, out: Out) => |p, a, b, s, o| el::with_scalar(p, "sub_s", &a, b, Some(s), &o);
         /// self -= alpha * other, with a scalar.
-        aclnnInplaceSubs(selfRef: Ref, other: Scalar, alpha: Scalar) => |p, a, b, s| el::with_scalar(p, "sub_s", &a, b, Some(s), &a);
+        aclnnInplaceSubs(selfRef: Ref, other: Number, alpha: Number) => |p, a, b, s| el::with_scalar(p, "sub_s", &a, b, Some(s), &a);
     }
     "rsubs" {
         /// out = other - alpha * self, with a scalar.
-        aclnnRsubs(self_: Tensor, other: Scalar, alpha: Scalar, out: Out) => |p, a, b, s, o| el::with_scalar(p, "rsub_s", &a, b, Some(s), &o);
+        aclnnRsubs(self_: Tensor, other: Number, alpha: Number, out: Out) => |p, a, b, s, o| el::with_scalar(p, "rsub_s", &a, b, Some(s), &o);
     }
     "mul" {
         /// out = self * other.
@@ -39,9 +39,9 @@ operators! {
         /// self *= other.
         aclnnInplaceMul(selfRef: Ref, other: Tensor) => |p, a, b| el::in_place(p, "mul", &a, &b, None);
         /// out = self * other, with a scalar.
-        aclnnMuls(self_: Tensor, other: Scalar, out: Out) => |p, a, b, o| el::with_scalar(p, "mul_s", &a, b, None, &o);
+        aclnnMuls(self_: Tensor, other: Number, out: Out) => |p, a, b, o| el::with_scalar(p, "mul_s", &a, b, None, &o);
         /// self *= other, with a scalar.
-        aclnnInplaceMuls(selfRef: Ref, other: Scalar) => |p, a, b| el::with_scalar(p, "mul_s", &a, b, None, &a);
+        aclnnInplaceMuls(selfRef: Ref, other: Number) => |p, a, b| el::with_scalar(p, "mul_s", &a, b, None, &a);
     }
     "div" {
         /// out = self / other; integers give floats.
@@ -49,9 +49,9 @@ operators! {
         /// self /= other.
         aclnnInplaceDiv(selfRef: Ref, other: Tensor) => |p, a: View, b| el::divide(p, &a, &b, 0, &a);
         /// out = self / other, with a scalar.
-        aclnnDivs(self_: Tensor, other: Scalar, out: Out) => |p, a, b, o| el::divide_by_scalar(p, &a, b, &o);
+        aclnnDivs(self_: Tensor, other: Number, out: Out) => |p, a, b, o| el::divide_by_scalar(p, &a, b, &o);
         /// self /= other, with a scalar.
-        aclnnInplaceDivs(selfRef: Ref, other: Scalar) => |p, a: View, b| el::divide_by_scalar(p, &a, b, &a);
+        aclnnInplaceDivs(selfRef: Ref, other: Number) => |p, a: View, b| el::divide_by_scalar(p, &a, b, &a);
         /// out = self / other; mode 0 true division, 1 towards zero, 2 towards minus infinity.
         aclnnDivMod(self_: Tensor, other: Tensor, mode: Int32, out: Out) => |p, a, b, m, o| el::divide(p, &a, &b, m, &o);
         /// self /= other, rounded as aclnnDivMod.
@@ -67,13 +67,13 @@ operators! {
     }
     "pow" {
         /// out = self to the power of exponent.
-        aclnnPowTensorScalar(self_: Tensor, exponent: Scalar, out: Out) => |p, a, b, o| el::with_scalar(p, "pow_s", &a, b, None, &o);
+        aclnnPowTensorScalar(self_: Tensor, exponent: Number, out: Out) => |p, a, b, o| el::with_scalar(p, "pow_s", &a, b, None, &o);
         /// self = self to the power of exponent.
-        aclnnInplacePowTensorScalar(selfRef: Ref, exponent: Scalar) => |p, a, b| el::with_scalar(p, "pow_s", &a, b, None, &a);
+        aclnnInplacePowTensorScalar(selfRef: Ref, exponent: Number) => |p, a, b| el::with_scalar(p, "pow_s", &a, b, None, &a);
     }
     "pow" {
         /// out = self to the power of exponent, with a scalar base.
-        aclnnPowScalarTensor(self_: Scalar, exponent: Tensor, out: Tensor) => el::power_of_scalar;
+        aclnnPowScalarTensor(self_: Number, exponent: Tensor, out: Tensor) => el::power_of_scalar;
     }
     "pow_tensor_tensor" {
         /// out = self to the power of exponent.

@@ -17,17 +17,17 @@ operators! {
     "ge_tensor" { /// out = self >= other.
         aclnnGeTensor(self_: Tensor, other: Tensor, out: Out) => |p, a, b, o| el::compare(p, "ge", &a, &b, &o); }
     "eq_scalar" { /// out = self == other.
-        aclnnEqScalar(self_: Tensor, other: Scalar, out: Out) => |p, a, b, o| el::compare_scalar(p, "eq_s", &a, b, &o); }
+        aclnnEqScalar(self_: Tensor, other: Number, out: Out) => |p, a, b, o| el::compare_scalar(p, "eq_s", &a, b, &o); }
     "ne_scalar" { /// out = self != other.
-        aclnnNeScalar(self_: Tensor, other: Scalar, out: Out) => |p, a, b, o| el::compare_scalar(p, "ne_s", &a, b, &o); }
+        aclnnNeScalar(self_: Tensor, other: Number, out: Out) => |p, a, b, o| el::compare_scalar(p, "ne_s", &a, b, &o); }
     "lt_scalar" { /// out = self < other.
-        aclnnLtScalar(self_: Tensor, other: Scalar, out: Out) => |p, a, b, o| el::compare_scalar(p, "lt_s", &a, b, &o); }
+        aclnnLtScalar(self_: Tensor, other: Number, out: Out) => |p, a, b, o| el::compare_scalar(p, "lt_s", &a, b, &o); }
     "le_scalar" { /// out = self <= other.
-        aclnnLeScalar(self_: Tensor, other: Scalar, out: Out) => |p, a, b, o| el::compare_scalar(p, "le_s", &a, b, &o); }
+        aclnnLeScalar(self_: Tensor, other: Number, out: Out) => |p, a, b, o| el::compare_scalar(p, "le_s", &a, b, &o); }
     "gt_scalar" { /// out = self > other.
-        aclnnGtScalar(self_: Tensor, other: Scalar, out: Out) => |p, a, b, o| el::compare_scalar(p, "gt_s", &a, b, &o); }
+        aclnnGtScalar(self_: Tensor, other: Number, out: Out) => |p, a, b, o| el::compare_scalar(p, "gt_s", &a, b, &o); }
     "ge_scalar" { /// out = self >= other.
-        aclnnGeScalar(self_: Tensor, other: Scalar, out: Out) => |p, a, b, o| el::compare_scalar(p, "ge_s", &a, b, &o); }
+        aclnnGeScalar(self_: Tensor, other: Number, out: Out) => |p, a, b, o| el::compare_scalar(p, "ge_s", &a, b, &o); }
     "logical_and" { /// out = self and other.
         aclnnLogicalAnd(self_: Tensor, other: Tensor, out: Out) => |p, a, b, o| el::logical(p, "logical_and", &a, &b, &o); }
     "logical_or" { /// out = self or other.

@@ -300,4 +300,6 @@ fn sums_comparisons_and_parts_of_complex_numbers() {
     refused(op!(aclnnFloor, a, a), "floor of complex numbers");
     refused(op!(aclnnAdd, a, other, scalar(1.0), floats(&mut [0f32; 6], &[2, 3])), "does not fit");
     refused(op!(aclnnComplex, re, im, re), "C64 or C128");
+    refused(op!(aclnnInplaceFillScalar, re, number(1.0, 2.0)), "1 + 2i does not fit");
+    refused(op!(aclnnClampMin, re, number(1.0, 2.0), re), "a real number is needed");
 }

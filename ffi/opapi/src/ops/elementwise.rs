@@ -92,7 +92,7 @@ pub fn arithmetic(
     if let Some(s) = alpha.filter(|s| integer && s.dtype.is_float() && s.float.fract() != 0.0) {
         return Err(invalid!("alpha {} is no integer although the tensors are", s.float));
     }
-    let [f, i] = alpha.map_or([Float(1.0), Int(1)], |s| s.attrs(kind));
+    let [f, i] = alpha.map_or(Ok([Float(1.0), Int(1)]), |s| s.attrs(kind))?;
     p.launch(k, &[out], &[&a, &b], &[Type(kind), f, i])
 }
 
@@ -126,8 +126,8 @@ fn scalar_launch(
 ) -> Result<()> {
     check_shape(out, &a.dims)?;
     check_type(out, kind)?;
-    let [f, i] = s.attrs(kind);
-    let [af, ai] = alpha.map_or([Float(1.0), Int(1)], |s| s.attrs(kind));
+    let [f, i] = s.attrs(kind)?;
+    let [af, ai] = alpha.map_or(Ok([Float(1.0), Int(1)]), |s| s.attrs(kind))?;
     // A real tensor and a complex scalar are combined as complex numbers.
     let a = &as_complex(p, a, kind)?;
     p.launch(k, &[out], &[a], &[Type(kind), f, i, af, ai])
@@ -180,7 +180,7 @@ pub fn compare(p: &mut Program, k: &'static str, a: &View, b: &View, out: &View)
 pub fn compare_scalar(p: &mut Program, k: &'static str, a: &View, s: Scalar, out: &View) -> Result<()> {
     check_shape(out, &a.dims)?;
     let kind = promote_scalar(a.dtype, s.dtype);
-    let [f, i] = s.attrs(kind);
+    let [f, i] = s.attrs(kind)?;
     let a = &as_complex(p, a, kind)?;
     p.launch(k, &[out], &[a], &[Type(kind), f, i])
 }
@@ -262,7 +262,7 @@ pub fn power_of_scalar(p: &mut Program, s: Scalar, exponent: View, out: View) ->
     check_shape(&out, &exponent.dims)?;
     let kind = promote_scalar(exponent.dtype, s.dtype);
     check_type(&out, kind)?;
-    let [f, i] = s.attrs(kind);
+    let [f, i] = s.attrs(kind)?;
     p.launch("s_pow", &[&out], &[&exponent], &[Type(kind), f, i])
 }
 

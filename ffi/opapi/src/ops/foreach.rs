@@ -67,9 +67,9 @@ operators! {
         aclnnForeachRoundOffNumberV2(x: Tensors, roundMode: Scalar, out: OutTensors) => |p, x, m: Scalar, o| each(p, x, o, |p, x, o| round(p, m.int, x, o)); }
 
     "foreach_add_list_v2" { /// out = x1 + alpha * x2, for each.
-        aclnnForeachAddListV2(x1: Tensors, x2: Tensors, alpha: Scalar, out: OutTensors) => |p, a, b, s: Scalar, o| pairs(p, a, b, o, |p, a, b, o| el::arithmetic(p, "add", a, b, Some(s), o)); }
+        aclnnForeachAddListV2(x1: Tensors, x2: Tensors, alpha: Number, out: OutTensors) => |p, a, b, s: Scalar, o| pairs(p, a, b, o, |p, a, b, o| el::arithmetic(p, "add", a, b, Some(s), o)); }
     "foreach_sub_list_v2" { /// out = x1 - alpha * x2, for each.
-        aclnnForeachSubListV2(x1: Tensors, x2: Tensors, alpha: Scalar, out: OutTensors) => |p, a, b, s: Scalar, o| pairs(p, a, b, o, |p, a, b, o| el::arithmetic(p, "sub", a, b, Some(s), o)); }
+        aclnnForeachSubListV2(x1: Tensors, x2: Tensors, alpha: Number, out: OutTensors) => |p, a, b, s: Scalar, o| pairs(p, a, b, o, |p, a, b, o| el::arithmetic(p, "sub", a, b, Some(s), o)); }
     "foreach_add_list" { /// out = x1 + alpha * x2, alpha in a tensor, for each.
         aclnnForeachAddList(x1: Tensors, x2: Tensors, alpha: Tensor, out: OutTensors) => |p, a, b, s: View, o| pairs(p, a, b, o, |p, a, b, o| scaled(p, "add", a, b, &s, o)); }
     "foreach_sub_list" { /// out = x1 - alpha * x2, alpha in a tensor, for each.
@@ -86,19 +86,19 @@ operators! {
         aclnnForeachPowList(x1: Tensors, x2: Tensors, out: OutTensors) => |p, a, b, o| pairs(p, a, b, o, |p, a, b, o| el::arithmetic(p, "pow", a, b, None, o)); }
 
     "foreach_add_scalar_v2" { /// out = x + scalar, for each.
-        aclnnForeachAddScalarV2(x: Tensors, scalar: Scalar, out: OutTensors) => |p, x, s: Scalar, o| each(p, x, o, |p, x, o| el::with_scalar(p, "add_s", x, s, None, o)); }
+        aclnnForeachAddScalarV2(x: Tensors, scalar: Number, out: OutTensors) => |p, x, s: Scalar, o| each(p, x, o, |p, x, o| el::with_scalar(p, "add_s", x, s, None, o)); }
     "foreach_sub_scalar_v2" { /// out = x - scalar, for each.
-        aclnnForeachSubScalarV2(x: Tensors, scalar: Scalar, out: OutTensors) => |p, x, s: Scalar, o| each(p, x, o, |p, x, o| el::with_scalar(p, "sub_s", x, s, None, o)); }
+        aclnnForeachSubScalarV2(x: Tensors, scalar: Number, out: OutTensors) => |p, x, s: Scalar, o| each(p, x, o, |p, x, o| el::with_scalar(p, "sub_s", x, s, None, o)); }
     "foreach_mul_scalar_v2" { /// out = x * scalar, for each.
-        aclnnForeachMulScalarV2(x: Tensors, scalar: Scalar, out: OutTensors) => |p, x, s: Scalar, o| each(p, x, o, |p, x, o| el::with_scalar(p, "mul_s", x, s, None, o)); }
+        aclnnForeachMulScalarV2(x: Tensors, scalar: Number, out: OutTensors) => |p, x, s: Scalar, o| each(p, x, o, |p, x, o| el::with_scalar(p, "mul_s", x, s, None, o)); }
     "foreach_div_scalar_v2" { /// out = x / scalar, for each.
-        aclnnForeachDivScalarV2(x: Tensors, scalar: Scalar, out: OutTensors) => |p, x, s: Scalar, o| each(p, x, o, |p, x, o| el::divide_by_scalar(p, x, s, o)); }
+        aclnnForeachDivScalarV2(x: Tensors, scalar: Number, out: OutTensors) => |p, x, s: Scalar, o| each(p, x, o, |p, x, o| el::divide_by_scalar(p, x, s, o)); }
     "foreach_maximum_scalar_v2" { /// out = the larger of x and scalar, for each.
-        aclnnForeachMaximumScalarV2(x: Tensors, scalar: Scalar, out: OutTensors) => |p, x, s: Scalar, o| each(p, x, o, |p, x, o| el::with_scalar(p, "maximum_s", x, s, None, o)); }
+        aclnnForeachMaximumScalarV2(x: Tensors, scalar: Number, out: OutTensors) => |p, x, s: Scalar, o| each(p, x, o, |p, x, o| el::with_scalar(p, "maximum_s", x, s, None, o)); }
     "foreach_minimum_scalar_v2" { /// out = the smaller of x and scalar, for each.
-        aclnnForeachMinimumScalarV2(x: Tensors, scalar: Scalar, out: OutTensors) => |p, x, s: Scalar, o| each(p, x, o, |p, x, o| el::with_scalar(p, "minimum_s", x, s, None, o)); }
+        aclnnForeachMinimumScalarV2(x: Tensors, scalar: Number, out: OutTensors) => |p, x, s: Scalar, o| each(p, x, o, |p, x, o| el::with_scalar(p, "minimum_s", x, s, None, o)); }
     "foreach_pow_scalar_v2" { /// out = x to the power of scalar, for each.
-        aclnnForeachPowScalarV2(x: Tensors, scalar: Scalar, out: OutTensors) => |p, x, s: Scalar, o| each(p, x, o, |p, x, o| el::with_scalar(p, "pow_s", x, s, None, o)); }
+        aclnnForeachPowScalarV2(x: Tensors, scalar: Number, out: OutTensors) => |p, x, s: Scalar, o| each(p, x, o, |p, x, o| el::with_scalar(p, "pow_s", x, s, None, o)); }
     "foreach_pow_scalar_and_tensor" { /// out = scalar to the power of x, for each.
         aclnnForeachPowScalarAndTensor(scalar: Scalar, x: Tensors, out: OutTensors) => |p, s: Scalar, x, o| each(p, x, o, |p: &mut Program, x, o| {
             let s = super::selection::scalar_view(p, s, x.dtype, &x.dims)?;

@@ -26,23 +26,23 @@ operators! {
         aclnnIndexAdd(self_: Tensor, dim: Int, index: Tensor, source: Tensor, alpha: Scalar, out: Out) =>
             |p: &mut Program, a: View, d, i, s, f: Scalar, o: View| { copied(p, &a, &o)?; put(p, &o, d, i, s, 1, f.float) }; }
     "index_fill_tensor" { /// out = self with value at the indices along dim that index names.
-        aclnnIndexFillTensor(self_: Tensor, dim: Int, index: Ints, value: Scalar, out: Out) =>
+        aclnnIndexFillTensor(self_: Tensor, dim: Int, index: Ints, value: Number, out: Out) =>
             |p: &mut Program, a: View, d, i: std::sync::Arc<[i64]>, v, o: View| { copied(p, &a, &o)?; fill_named(p, &o, d, &i, v) };
         /// self = value at the indices along dim that index names.
-        aclnnInplaceIndexFillTensor(selfRef: Ref, dim: Int, index: Ints, value: Scalar) => |p, a: View, d, i: std::sync::Arc<[i64]>, v| fill_named(p, &a, d, &i, v); }
+        aclnnInplaceIndexFillTensor(selfRef: Ref, dim: Int, index: Ints, value: Number) => |p, a: View, d, i: std::sync::Arc<[i64]>, v| fill_named(p, &a, d, &i, v); }
     "index_fill" { /// out = self with value at the indices along dim that index names.
-        aclnnIndexFill(self_: Tensor, dim: Int, index: Tensor, value: Scalar, out: Out) =>
+        aclnnIndexFill(self_: Tensor, dim: Int, index: Tensor, value: Number, out: Out) =>
             |p: &mut Program, a: View, d, i, v, o: View| { copied(p, &a, &o)?; fill(p, &o, d, i, v) };
         /// self = value at the indices along dim that index names.
-        aclnnInplaceIndexFill(selfRef: Ref, dim: Int, index: Tensor, value: Scalar) => |p, a: View, d, i, v| fill(p, &a, d, i, v); }
+        aclnnInplaceIndexFill(selfRef: Ref, dim: Int, index: Tensor, value: Number) => |p, a: View, d, i, v| fill(p, &a, d, i, v); }
     "scatter" { /// out = self with each element of src combined into the place that index gives along dim; reduce 0 replaces, 1 adds, 2 multiplies.
         aclnnScatter(self_: Tensor, dim: Int, index: Tensor, src: Tensor, reduce: Int, out: Out) => |p, a, d, i, s, r, o| scatter(p, a, d, i, s, reduction(r)?, o);
         /// As aclnnScatter, in place.
         aclnnInplaceScatter(selfRef: Ref, dim: Int, index: Tensor, src: Tensor, reduce: Int) => |p, a: View, d, i, s, r| scatter(p, a.clone(), d, i, s, reduction(r)?, a);
         /// As aclnnScatter, with one value for every index.
-        aclnnScatterValue(self_: Tensor, dim: Int, index: Tensor, value: Scalar, reduce: Int, out: Out) => scatter_value;
+        aclnnScatterValue(self_: Tensor, dim: Int, index: Tensor, value: Number, reduce: Int, out: Out) => scatter_value;
         /// As aclnnScatterValue, in place.
-        aclnnInplaceScatterValue(selfRef: Ref, dim: Int, index: Tensor, value: Scalar, reduce: Int) => |p, a: View, d, i, v, r| scatter_value(p, a.clone(), d, i, v, r, a); }
+        aclnnInplaceScatterValue(selfRef: Ref, dim: Int, index: Tensor, value: Number, reduce: Int) => |p, a: View, d, i, v, r| scatter_value(p, a.clone(), d, i, v, r, a); }
     "scatter_add" { /// out = self with each element of src added at the place that index gives along dim.
         aclnnScatterAdd(self_: Tensor, dim: Int, index: Tensor, src: Tensor, out: Out) => |p, a, d, i, s, o| scatter(p, a, d, i, s, 1, o); }
 }
@@ -135,7 +135,7 @@ fn fill(p: &mut Program, a: &View, dim: i64, index: View, value: Scalar) -> Resu
     if index.rank() != 1 {
         return Err(invalid!("index has shape {:?}; a vector is needed", index.dims));
     }
-    let [f, i] = value.attrs(a.dtype);
+    let [f, i] = value.attrs(a.dtype)?;
     p.launch("index_fill", &[&a], &[&index], &[Attr::Int(d as i64), f, i])
 }
 

@@ -46,6 +46,15 @@ fn check<T>(_arg: &'static str, value: T) -> Result<T> {
     Ok(value)
 }
 
+/// Refuses a scalar with an imaginary part.
+fn real(arg: &str, s: objects::Scalar) -> Result<objects::Scalar> {
+    if s.imaginary == 0.0 {
+        Ok(s)
+    } else {
+        Err(invalid!("{arg} is {} + {}i; a real number is needed", s.float, s.imaginary))
+    }
+}
+
 kinds! {
     /// A tensor that is read.
     Read Tensor *const c_void => View, "const aclTensor *", |arg, x| objects::tensor(arg, x)?.view(arg);
@@ -69,10 +78,16 @@ kinds! {
     Written OptFound *mut c_void => Option<(View, usize)>, "aclTensor *", |arg, x| {
         if x.is_null() { Ok(None) } else { Ok(Some((objects::tensor(arg, x)?.view(arg)?, x as usize))) }
     };
-    /// A scalar.
-    Value Scalar *const c_void => objects::Scalar, "const aclScalar *", |arg, x| objects::scalar(arg, x);
-    /// A scalar or null.
+    /// A real scalar.
+    Value Scalar *const c_void => objects::Scalar, "const aclScalar *", |arg, x| real(arg, objects::scalar(arg, x)?);
+    /// A real scalar or null.
     Value OptScalar *const c_void => Option<objects::Scalar>, "const aclScalar *", |arg, x| {
+        if x.is_null() { Ok(None) } else { Scalar::get(arg, x).map(Some) }
+    };
+    /// A scalar that may be complex.
+    Value Number *const c_void => objects::Scalar, "const aclScalar *", |arg, x| objects::scalar(arg, x);
+    /// As [`Number`], or null.
+    Value OptNumber *const c_void => Option<objects::Scalar>, "const aclScalar *", |arg, x| {
         if x.is_null() { Ok(None) } else { objects::scalar(arg, x).map(Some) }
     };
     /// A tensor whose type may be one that is packed, with several elements in a byte.
@@ -115,9 +130,9 @@ kinds! {
     Value OptBools *const c_void => Option<Arc<[bool]>>, "const aclBoolArray *", |arg, x| {
         if x.is_null() { Ok(None) } else { objects::bools(arg, x).map(Some) }
     };
-    /// Scalars.
+    /// Real scalars.
     Value Scalars *const c_void => Vec<objects::Scalar>, "const aclScalarList *", |arg, x| {
-        objects::scalars(arg, x)?.iter().map(|&h| objects::scalar(arg, h as *const c_void)).collect()
+        objects::scalars(arg, x)?.iter().map(|&h| real(arg, objects::scalar(arg, h as *const c_void)?)).collect()
     };
     /// Tensors that are read.
     Read Tensors *const c_void => Vec<View>, "const aclTensorList *", |arg, x| {

@@ -26,7 +26,7 @@ operators! {
     "roll" { /// out = self moved by shifts along dims, what leaves at one end entering at the other.
         aclnnRoll(x: Tensor, shifts: Ints, dims: Ints, out: Out) => roll; }
     "constant_pad_nd" { /// out = self with a border of value; pad gives before and after for the last dimension, then for the one before it.
-        aclnnConstantPadNd(self_: Tensor, pad: Ints, value: Scalar, out: Out) => |p, a, d: Arc<[i64]>, v, o| constant_pad(p, &a, &d, v, &o); }
+        aclnnConstantPadNd(self_: Tensor, pad: Ints, value: Number, out: Out) => |p, a, d: Arc<[i64]>, v, o| constant_pad(p, &a, &d, v, &o); }
     "reflection_pad1d" { /// out = self with a border that mirrors it, without its edge, along the last dimension.
         aclnnReflectionPad1d(self_: Tensor, padding: Ints, out: Out) => |p, a, d: Arc<[i64]>, o| mirror_pad(p, &a, &d, 1, Border::Reflect, &o); }
     "reflection_pad2d" { /// As aclnnReflectionPad1d, along the last two dimensions.

@@ -2,6 +2,7 @@
 
 use super::declare::operators;
 use super::elementwise::check_shape;
+use super::loss::need_float;
 use super::pointwise::dense;
 use super::reduce::{keep_form, reduced};
 use crate::dtype::{DType, floating};
@@ -160,8 +161,9 @@ fn cross(p: &mut Program, a: View, b: View, dim: i64, out: View) -> Result<()> {
 pub fn shorten(p: &mut Program, a: &View, order: f64, dim: i64, most: f64, out: &View) -> Result<()> {
     check_shape(out, &a.dims)?;
     let d = crate::view::wrap_dim(dim, a.rank())?;
-    if a.rank() < 2 || !a.dtype.is_float() {
-        return Err(invalid!("self has shape {:?} and type {:?}; floats of two dimensions are needed", a.dims, a.dtype));
+    need_float("self", a)?;
+    if a.rank() < 2 {
+        return Err(invalid!("self has shape {:?}; two dimensions are needed", a.dims));
     }
     let kept: Vec<_> = (0..a.rank()).map(|i| if i == d { a.dims[d] } else { 1 }).collect();
     let kind = floating(a.dtype);

@@ -16,7 +16,7 @@ operators! {
     "copy" { /// self = src, broadcast and cast.
         aclnnInplaceCopy(selfRef: Ref, src: Tensor) => |p, o, a| copy(p, &a, &o); }
     "fill_scalar" { /// self = value.
-        aclnnInplaceFillScalar(selfRef: Ref, value: Scalar) => fill; }
+        aclnnInplaceFillScalar(selfRef: Ref, value: Number) => fill; }
     "zero" { /// self = 0.
         aclnnInplaceZero(selfRef: Ref) => |p, o| fill(p, o, constant(0)); }
     "ones" { /// self = 1.
@@ -64,7 +64,7 @@ pub fn cast(p: &mut Program, a: View, dtype: DType, out: View) -> Result<()> {
 
 /// out = value.
 pub fn fill(p: &mut Program, out: View, value: Scalar) -> Result<()> {
-    p.launch("fill", &[&out], &[], &value.attrs(out.dtype))
+    p.launch("fill", &[&out], &[], &value.attrs(out.dtype)?)
 }
 
 /// out = a with its dimensions in another order.

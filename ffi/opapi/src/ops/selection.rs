@@ -31,7 +31,7 @@ operators! {
     "channel_shuffle" { /// out = self with the channels of its groups interleaved.
         aclnnChannelShuffle(self_: Tensor, groups: Int, out: Out) => channel_shuffle; }
     "masked_fill_scalar" { /// self = value where mask holds.
-        aclnnInplaceMaskedFillScalar(selfRef: Ref, mask: Tensor, value: Scalar) => masked_fill_scalar; }
+        aclnnInplaceMaskedFillScalar(selfRef: Ref, mask: Tensor, value: Number) => masked_fill_scalar; }
     "masked_fill_tensor" { /// self = value where mask holds.
         aclnnInplaceMaskedFillTensor(selfRef: Ref, mask: Tensor, value: Tensor) => masked_fill; }
     "masked_scatter" { /// self = the elements of source, in order, where mask holds.
@@ -179,7 +179,7 @@ fn embedding_backward(
 /// A scalar as a view of some type and shape.
 pub fn scalar_view(p: &mut Program, s: Scalar, dtype: DType, dims: &[i64]) -> Result<View> {
     let one = p.temporary(dtype, &[]);
-    p.launch("fill", &[&one], &[], &s.attrs(one.dtype))?;
+    p.launch("fill", &[&one], &[], &s.attrs(one.dtype)?)?;
     one.expand(dims)
 }
 

@@ -16,27 +16,27 @@ operators! {
     "eq_tensor" { /// self = whether self == other, as 0 and 1.
         aclnnInplaceEqTensor(selfRef: Ref, other: Tensor) => |p, a: View, b| el::compare(p, "eq", &a, &b, &a); }
     "eq_scalar" { /// self = whether self == a scalar, as 0 and 1.
-        aclnnInplaceEqScalar(selfRef: Ref, other: Scalar) => |p, a: View, b| el::compare_scalar(p, "eq_s", &a, b, &a); }
+        aclnnInplaceEqScalar(selfRef: Ref, other: Number) => |p, a: View, b| el::compare_scalar(p, "eq_s", &a, b, &a); }
     "ne_tensor" { /// self = whether self != other, as 0 and 1.
         aclnnInplaceNeTensor(selfRef: Ref, other: Tensor) => |p, a: View, b| el::compare(p, "ne", &a, &b, &a); }
     "ne_scalar" { /// self = whether self != a scalar, as 0 and 1.
-        aclnnInplaceNeScalar(selfRef: Ref, other: Scalar) => |p, a: View, b| el::compare_scalar(p, "ne_s", &a, b, &a); }
+        aclnnInplaceNeScalar(selfRef: Ref, other: Number) => |p, a: View, b| el::compare_scalar(p, "ne_s", &a, b, &a); }
     "lt_tensor" { /// self = whether self < other, as 0 and 1.
         aclnnInplaceLtTensor(selfRef: Ref, other: Tensor) => |p, a: View, b| el::compare(p, "lt", &a, &b, &a); }
     "lt_scalar" { /// self = whether self < a scalar, as 0 and 1.
-        aclnnInplaceLtScalar(selfRef: Ref, other: Scalar) => |p, a: View, b| el::compare_scalar(p, "lt_s", &a, b, &a); }
+        aclnnInplaceLtScalar(selfRef: Ref, other: Number) => |p, a: View, b| el::compare_scalar(p, "lt_s", &a, b, &a); }
     "le_tensor" { /// self = whether self <= other, as 0 and 1.
         aclnnInplaceLeTensor(selfRef: Ref, other: Tensor) => |p, a: View, b| el::compare(p, "le", &a, &b, &a); }
     "le_scalar" { /// self = whether self <= a scalar, as 0 and 1.
-        aclnnInplaceLeScalar(selfRef: Ref, other: Scalar) => |p, a: View, b| el::compare_scalar(p, "le_s", &a, b, &a); }
+        aclnnInplaceLeScalar(selfRef: Ref, other: Number) => |p, a: View, b| el::compare_scalar(p, "le_s", &a, b, &a); }
     "gt_tensor" { /// self = whether self > other, as 0 and 1.
         aclnnInplaceGtTensor(selfRef: Ref, other: Tensor) => |p, a: View, b| el::compare(p, "gt", &a, &b, &a); }
     "gt_scalar" { /// self = whether self > a scalar, as 0 and 1.
-        aclnnInplaceGtScalar(selfRef: Ref, other: Scalar) => |p, a: View, b| el::compare_scalar(p, "gt_s", &a, b, &a); }
+        aclnnInplaceGtScalar(selfRef: Ref, other: Number) => |p, a: View, b| el::compare_scalar(p, "gt_s", &a, b, &a); }
     "ge_tensor" { /// self = whether self >= other, as 0 and 1.
         aclnnInplaceGeTensor(selfRef: Ref, other: Tensor) => |p, a: View, b| el::compare(p, "ge", &a, &b, &a); }
     "ge_scalar" { /// self = whether self >= a scalar, as 0 and 1.
-        aclnnInplaceGeScalar(selfRef: Ref, other: Scalar) => |p, a: View, b| el::compare_scalar(p, "ge_s", &a, b, &a); }
+        aclnnInplaceGeScalar(selfRef: Ref, other: Number) => |p, a: View, b| el::compare_scalar(p, "ge_s", &a, b, &a); }
     "logical_and" { /// self = self and other.
         aclnnInplaceLogicalAnd(selfRef: Ref, other: Tensor) => |p, a: View, b| el::logical(p, "logical_and", &a, &b, &a); }
     "logical_or" { /// self = self or other.
@@ -64,23 +64,23 @@ operators! {
         /// self = self / other, rounded down.
         aclnnInplaceFloorDivide(selfRef: Ref, other: Tensor) => |p, a: View, b| el::in_place(p, "floor_div", &a, &b, None);
         /// out = self / a scalar, rounded down.
-        aclnnFloorDivides(self_: Tensor, other: Scalar, out: Out) => |p, a, b, o| el::with_scalar(p, "floor_div_s", &a, b, None, &o);
+        aclnnFloorDivides(self_: Tensor, other: Number, out: Out) => |p, a, b, o| el::with_scalar(p, "floor_div_s", &a, b, None, &o);
         /// self = self / a scalar, rounded down.
-        aclnnInplaceFloorDivides(selfRef: Ref, other: Scalar) => |p, a: View, b| el::with_scalar(p, "floor_div_s", &a, b, None, &a); }
+        aclnnInplaceFloorDivides(selfRef: Ref, other: Number) => |p, a: View, b| el::with_scalar(p, "floor_div_s", &a, b, None, &a); }
     "div" { /// out = self / a scalar; mode 0 true division, 1 towards zero, 2 towards minus infinity.
         aclnnDivMods(self_: Tensor, other: Scalar, mode: Int32, out: Out) => |p, a, b, m, o| div_mods(p, &a, b, m, &o);
         /// self = self / a scalar, rounded as aclnnDivMods.
         aclnnInplaceDivMods(selfRef: Ref, other: Scalar, mode: Int32) => |p, a: View, b, m| div_mods(p, &a, b, m, &a); }
     "fmod_scalar" { /// out = remainder of self by a scalar, with the sign of self.
-        aclnnFmodScalar(self_: Tensor, other: Scalar, out: Out) => |p, a, b, o| el::with_scalar(p, "fmod_s", &a, b, None, &o);
+        aclnnFmodScalar(self_: Tensor, other: Number, out: Out) => |p, a, b, o| el::with_scalar(p, "fmod_s", &a, b, None, &o);
         /// self = remainder by a scalar, with the sign of self.
-        aclnnInplaceFmodScalar(selfRef: Ref, other: Scalar) => |p, a: View, b| el::with_scalar(p, "fmod_s", &a, b, None, &a); }
+        aclnnInplaceFmodScalar(selfRef: Ref, other: Number) => |p, a: View, b| el::with_scalar(p, "fmod_s", &a, b, None, &a); }
     "fmod_tensor" { /// self = remainder by other, with the sign of self.
         aclnnInplaceFmodTensor(selfRef: Ref, other: Tensor) => |p, a: View, b| el::in_place(p, "fmod", &a, &b, None); }
     "remainder" { /// out = remainder of self by a scalar, with the sign of the scalar.
-        aclnnRemainderTensorScalar(self_: Tensor, other: Scalar, out: Out) => |p, a, b, o| el::with_scalar(p, "remainder_s", &a, b, None, &o);
+        aclnnRemainderTensorScalar(self_: Tensor, other: Number, out: Out) => |p, a, b, o| el::with_scalar(p, "remainder_s", &a, b, None, &o);
         /// self = remainder by a scalar, with the sign of the scalar.
-        aclnnInplaceRemainderTensorScalar(selfRef: Ref, other: Scalar) => |p, a: View, b| el::with_scalar(p, "remainder_s", &a, b, None, &a);
+        aclnnInplaceRemainderTensorScalar(selfRef: Ref, other: Number) => |p, a: View, b| el::with_scalar(p, "remainder_s", &a, b, None, &a);
         /// self = remainder by other, with the sign of other.
         aclnnInplaceRemainderTensorTensor(selfRef: Ref, other: Tensor) => |p, a: View, b| el::in_place(p, "remainder", &a, &b, None);
         /// out = remainder of a scalar by other, with the sign of other.
@@ -90,7 +90,7 @@ operators! {
             el::arithmetic(p, "remainder", &a, &b, None, &o)
         }; }
     "rsub" { /// out = other - alpha * self.
-        aclnnRsub(self_: Tensor, other: Tensor, alpha: Scalar, out: Out) => |p, a, b, s, o| el::arithmetic(p, "sub", &b, &a, Some(s), &o); }
+        aclnnRsub(self_: Tensor, other: Tensor, alpha: Number, out: Out) => |p, a, b, s, o| el::arithmetic(p, "sub", &b, &a, Some(s), &o); }
     "add_v3" { /// out = self + alpha * other, of a scalar self.
         aclnnAddV3(self_: Scalar, other: Tensor, alpha: Scalar, out: Out) => |p: &mut Program, a: Scalar, b: View, s, o| {
             let kind = promote_scalar(b.dtype, a.dtype);
@@ -112,14 +112,14 @@ operators! {
         /// self += weight * (end - self), a weight for each.
         aclnnInplaceLerp(selfRef: Ref, end: Tensor, weight: Tensor) => |p, a: View, b, w| floats(p, "lerp", &[&a, &b, &w], &[], &a); }
     "addr" { /// out = beta * self + alpha * the outer product of two vectors.
-        aclnnAddr(self_: Tensor, vec1: Tensor, vec2: Tensor, betaOptional: OptScalar, alphaOptional: OptScalar, out: Out) => |p, c, a, b, x, y, o| addr(p, &c, &a, &b, x, y, &o);
+        aclnnAddr(self_: Tensor, vec1: Tensor, vec2: Tensor, betaOptional: OptNumber, alphaOptional: OptNumber, out: Out) => |p, c, a, b, x, y, o| addr(p, &c, &a, &b, x, y, &o);
         /// self = beta * self + alpha * the outer product of two vectors.
-        aclnnInplaceAddr(selfRef: Ref, vec1: Tensor, vec2: Tensor, betaOptional: OptScalar, alphaOptional: OptScalar) => |p, c: View, a, b, x, y| addr(p, &c, &a, &b, x, y, &c); }
+        aclnnInplaceAddr(selfRef: Ref, vec1: Tensor, vec2: Tensor, betaOptional: OptNumber, alphaOptional: OptNumber) => |p, c: View, a, b, x, y| addr(p, &c, &a, &b, x, y, &c); }
     "fill_tensor" { /// self = the one element of value.
         aclnnInplaceFillTensor(selfRef: Ref, value: Tensor) =>
             |p, a: View, v: View| super::movement::copy(p, &el::single("value", &v)?, &a); }
     "fill_diagonal" { /// The diagonal of self = fillValue; wrap begins again below a square.
-        aclnnInplaceFillDiagonal(selfRef: Ref, fillValue: Scalar, wrap: Bool) => fill_diagonal; }
+        aclnnInplaceFillDiagonal(selfRef: Ref, fillValue: Number, wrap: Bool) => fill_diagonal; }
     "linspace" { /// out = steps numbers from start to end.
         aclnnLinspace(start: Scalar, end: Scalar, steps: Int, out: Out) => |p, a: Scalar, b: Scalar, n, o| linspace(p, a.float, b.float, n, &o); }
     "range" { /// out = start, start + step, ... up to and including end.
@@ -127,7 +127,7 @@ operators! {
     "logit" { /// out = log(self / (1 - self)), self limited to eps..1 - eps unless eps is negative.
         aclnnLogit(self_: Tensor, eps: Double, out: Out) => |p, a, e: f64, o| floats(p, "logit", &[&a], &[e], &o); }
     "isin_tensor_scalar" { /// out = whether each element is one of a scalar.
-        aclnnIsInTensorScalar(element: Tensor, testElement: Scalar, assumeUnique: Bool, invert: Bool, out: Out) => |p, a, b, _, i, o| el::compare_scalar(p, if i { "ne_s" } else { "eq_s" }, &a, b, &o); }
+        aclnnIsInTensorScalar(element: Tensor, testElement: Number, assumeUnique: Bool, invert: Bool, out: Out) => |p, a, b, _, i, o| el::compare_scalar(p, if i { "ne_s" } else { "eq_s" }, &a, b, &o); }
     "isin" { /// out = whether a scalar is one of the elements.
         aclnnIsInScalarTensor(element: Scalar, testElements: Tensor, assumeUnique: Bool, invert: Bool, out: Out) => is_in; }
 }
@@ -189,14 +189,16 @@ fn addr(
     let outer = p.temporary(kind, &out.dims);
     el::arithmetic(p, "mul", &a.unsqueeze(&[1]), b, None, &outer)?;
     if let Some(alpha) = alpha {
-        p.launch("mul_s", &[&outer], &[&outer], &[Type(kind), Float(alpha.float), Int(alpha.int)])?;
+        let [f, i] = alpha.attrs(kind)?;
+        p.launch("mul_s", &[&outer], &[&outer], &[Type(kind), f, i])?;
     }
     let scaled = p.temporary(kind, &out.dims);
-    let (f, i) = beta.map_or((1.0, 1), |s| (s.float, s.int));
-    if f == 0.0 {
+    let beta = beta.unwrap_or(super::movement::constant(1));
+    if (beta.float, beta.imaginary) == (0.0, 0.0) {
         return super::movement::copy(p, &outer, out);
     }
-    p.launch("mul_s", &[&scaled], &[&c.expand(&out.dims)?], &[Type(kind), Float(f), Int(i)])?;
+    let [f, i] = beta.attrs(kind)?;
+    p.launch("mul_s", &[&scaled], &[&c.expand(&out.dims)?], &[Type(kind), f, i])?;
     el::arithmetic(p, "add", &scaled, &outer, None, out)
 }
 
