@@ -2,9 +2,12 @@
 
 import torch
 import torch.nn as nn
+import torch.nn.functional as F
 from torch import randn
 
-from common import Case, main
+from common import Case, flat, main
+
+import torch_npu
 
 
 class Gated(Case):
@@ -85,6 +88,38 @@ class Cells(Case):
         for cell in (nn.LSTMCell, nn.GRUCell):
             with self.subTest(cell.__name__):
                 self.twins(lambda: cell(6, 4).half(), randn(3, 6).half(), tol=1e-2)
+
+
+class Own(Case):
+    """Functions of torch_npu itself, beside what torch has for them."""
+
+    def beside(self, own, torch_s, *args):
+        want, have = torch_s(*args), own(*(a.npu() for a in args))
+        for w, h in zip(flat(want), flat(have)):
+            torch.testing.assert_close(h.cpu().to(w.dtype), w, rtol=1e-5, atol=1e-5)
+
+    def test_shapes(self):
+        x = randn(2, 3, 4)
+        self.beside(lambda x: torch_npu.npu_transpose(x, (2, 0, 1)), lambda x: x.permute(2, 0, 1), x)
+        self.beside(lambda x: torch_npu.npu_broadcast(x, (5, 2, 3, 4)), lambda x: x.expand(5, 2, 3, 4), x)
+        self.beside(lambda x: torch_npu.npu_slice(x, [0, 1, 2], [2, 2, 1]), lambda x: x[:, 1:3, 2:3], x)
+        self.beside(lambda x: torch_npu.npu_pad(x, [1, 0, 0, 2, 0, 0]), lambda x: F.pad(x, (0, 0, 0, 2, 1, 0)), x)
+
+    def test_functions(self):
+        x = randn(3, 5)
+        self.beside(torch_npu.npu_mish, F.mish, x)
+        self.beside(torch_npu.npu_silu, F.silu, x)
+        self.beside(lambda x: torch_npu.npu_max(x, 1), lambda x: torch.max(x, 1), x)
+        self.beside(lambda x: torch_npu.npu_min(x, 0), lambda x: torch.min(x, 0), x)
+
+    def test_gradients(self):
+        def slopes(function, x):
+            x = x.detach().requires_grad_()
+            (function(x) * torch.arange(15.0, device=x.device).reshape(3, 5)).sum().backward()
+            return x.grad
+
+        for own, torch_s in ((torch_npu.npu_mish, F.mish), (torch_npu.npu_silu, F.silu)):
+            self.beside(lambda x: slopes(own, x), lambda x: slopes(torch_s, x), randn(3, 5))
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 
 use std::ffi::{CStr, CString, c_char, c_void};
 
-use crate::dtype;
+use crate::dtype::{self, DType};
 use crate::error::{OpError, Result, invalid};
 use crate::executor;
 use crate::link;
@@ -17,14 +17,28 @@ const UNKNOWN: i32 = -1;
 /// What a program passed for an operator.
 pub struct Call {
     operator: &'static Named,
-    inputs: Vec<Option<View>>,
-    outputs: Vec<Option<View>>,
+    inputs: Vec<Passed>,
+    outputs: Vec<Passed>,
     attributes: *const c_void,
 }
 
-/// Places of the tensors of one side.
-fn find<'a>(names: &[&str], all: &'a [Option<View>], name: &str) -> Option<&'a View> {
-    all.get(names.iter().position(|n| *n == name)?)?.as_ref()
+/// A tensor that a program passed.
+enum Passed {
+    /// None: one of no type or no data.
+    Nothing,
+    /// In device memory.
+    Tensor(View),
+    /// Integers that the program knows itself.
+    Ints(Vec<i64>),
+}
+
+/// A tensor of one side by its name.
+fn find<'a>(names: &[&str], all: &'a [Passed], name: &str) -> Option<&'a Passed> {
+    all.get(names.iter().position(|n| *n == name)?)
+}
+
+fn tensor<'a>(names: &[&str], all: &'a [Passed], name: &str) -> Option<&'a View> {
+    if let Some(Passed::Tensor(view)) = find(names, all, name) { Some(view) } else { None }
 }
 
 impl Call {
@@ -35,12 +49,26 @@ impl Call {
 
     /// An input that may be missing.
     pub fn given(&self, name: &str) -> Option<&View> {
-        find(self.operator.inputs, &self.inputs, name)
+        tensor(self.operator.inputs, &self.inputs, name)
+    }
+
+    /// An output that must be there.
+    pub fn output(&self, name: &'static str) -> Result<&View> {
+        self.wanted(name).ok_or(OpError::Null(name))
+    }
+
+    /// An input of integers that the program passes in host memory.
+    pub fn ints(&self, name: &'static str) -> Result<&[i64]> {
+        match find(self.operator.inputs, &self.inputs, name) {
+            Some(Passed::Ints(values)) => Ok(values),
+            Some(Passed::Tensor(_)) => Err(invalid!("{name} lies in device memory; host memory is needed")),
+            _ => Err(OpError::Null(name)),
+        }
     }
 
     /// An output that may be missing.
     pub fn wanted(&self, name: &str) -> Option<&View> {
-        find(self.operator.outputs, &self.outputs, name)
+        tensor(self.operator.outputs, &self.outputs, name)
     }
 
     /// The bytes of an attribute of kind `kind`; `None` if it was not set.
@@ -89,39 +117,73 @@ impl Call {
     }
 }
 
-/// The view of a tensor; `None` for one of no type or no data, which stands for a missing one.
-fn view(name: &str, description: *const c_void, buffer: *const c_void) -> Result<Option<View>> {
-    let found = link::described(description).map_err(OpError::Runtime)?;
+/// Integers of host memory.
+///
+/// # Safety
+/// `bytes` bytes can be read at `address`.
+unsafe fn host_ints(name: &str, dtype: DType, n: u64, address: *const u8, bytes: usize) -> Result<Vec<i64>> {
+    let size = dtype.size();
+    let fits = n.checked_mul(size as u64).is_some_and(|needs| needs <= bytes as u64);
+    if !matches!(dtype, DType::I32 | DType::I64) || !fits {
+        return Err(invalid!(
+            "{name} has {n} elements of {dtype:?} in {bytes} bytes of host memory; integers are needed"
+        ));
+    }
+    let value = |i: usize| {
+        // SAFETY: by this function's contract, element `i` is below `n`.
+        unsafe {
+            match dtype {
+                DType::I32 => i64::from(address.add(i * size).cast::<i32>().read_unaligned()),
+                _ => address.add(i * size).cast::<i64>().read_unaligned(),
+            }
+        }
+    };
+    Ok((0..n as usize).map(value).collect())
+}
+
+/// A tensor that a program passed.
+///
+/// # Safety
+/// The buffer of one in host memory can be read.
+unsafe fn passed(name: &str, description: *const c_void, buffer: *const c_void) -> Result<Passed> {
+    /// Room for the constants of host memory, which are lists of dimensions.
+    const ROOM: usize = 1024;
+    let mut constant = [0; ROOM];
+    let found = link::described(description, &mut constant).map_err(OpError::Runtime)?;
     let (address, bytes) = link::buffer(buffer);
     let dims = found.dims[..found.rank].to_vec();
-    if found.dtype < 0 || address == 0 && !dims.contains(&0) {
-        return Ok(None);
+    let known = found.constant != 0;
+    if found.dtype < 0 || address == 0 && !dims.contains(&0) && !known {
+        return Ok(Passed::Nothing);
     }
     let dtype = dtype::of(found.dtype);
     let dtype =
         dtype.ok_or_else(|| invalid!("{name} has aclDataType {}, which is not supported", found.dtype))?;
-    if found.memory != 0 {
-        return Err(invalid!("{name} lies in host memory"));
-    }
     let elements = dims.iter().try_fold(1u64, |n, &d| n.checked_mul(u64::try_from(d).ok()?));
-    let needs = elements.and_then(|n| n.checked_mul(dtype.size() as u64));
-    if needs.is_none_or(|n| n > bytes as u64) {
+    let elements = elements.ok_or_else(|| invalid!("{name} has shape {dims:?}"))?;
+    if found.memory != 0 || known {
+        let (from, bytes) =
+            if known { (constant.as_ptr(), found.constant.min(ROOM)) } else { (address as *const u8, bytes) };
+        // SAFETY: by this function's contract, or the constant's room.
+        return unsafe { host_ints(name, dtype, elements, from, bytes) }.map(Passed::Ints);
+    }
+    if elements.checked_mul(dtype.size() as u64).is_none_or(|n| n > bytes as u64) {
         return Err(invalid!("{name} has shape {dims:?}, type {dtype:?} and a buffer of {bytes} bytes"));
     }
     let strides = dense_strides(&dims);
-    Ok(Some(View { base: Base::Device(address), dtype, dims: dims.into(), strides }))
+    Ok(Passed::Tensor(View { base: Base::Device(address), dtype, dims: dims.into(), strides }))
 }
 
 /// The tensors of one side.
 ///
 /// # Safety
-/// Both arrays hold `count` handles.
+/// Both arrays hold `count` handles, and buffers in host memory can be read.
 unsafe fn views(
     names: &[&'static str],
     count: i32,
     descriptions: *const *const c_void,
     buffers: *const *const c_void,
-) -> Result<Vec<Option<View>>> {
+) -> Result<Vec<Passed>> {
     let n = usize::try_from(count).ok().filter(|n| *n <= names.len());
     let n = n.ok_or_else(|| invalid!("{count} tensors; at most {}: {names:?}", names.len()))?;
     if n > 0 && (descriptions.is_null() || buffers.is_null()) {
@@ -129,8 +191,7 @@ unsafe fn views(
     }
     let each = (0..n).map(|i| {
         // SAFETY: by this function's contract.
-        let (description, buffer) = unsafe { (*descriptions.add(i), *buffers.add(i)) };
-        view(names[i], description, buffer)
+        unsafe { passed(names[i], *descriptions.add(i), *buffers.add(i)) }
     });
     each.collect()
 }
@@ -138,7 +199,7 @@ unsafe fn views(
 /// Runs an operator by name: ACL_SUCCESS, an aclError whose sentence is set, or -1 for an unknown name.
 ///
 /// # Safety
-/// `name` is null or a text; the arrays are as long as their counts say.
+/// `name` is null or a text; the arrays are as long as their counts say; what is said to lie in host memory can be read.
 #[unsafe(no_mangle)]
 #[allow(clippy::too_many_arguments)] // CANN's
 pub unsafe extern "C" fn vinci_by_name(

@@ -106,11 +106,11 @@ pub struct Described {
     pub constant: usize,
 }
 
-/// Reads an aclTensorDesc.
-pub fn described(description: *const c_void) -> Result<Described, i32> {
+/// Reads an aclTensorDesc, and its constant where that fits into `constant`.
+pub fn described(description: *const c_void, constant: &mut [u8]) -> Result<Described, i32> {
     let mut found = Described::default();
-    // SAFETY: a handle that the other side checks; the place is alive during the call.
-    done(unsafe { sys::vinci_described(description, &mut found, std::ptr::null_mut(), 0) })?;
+    // SAFETY: a handle that the other side checks; the places are alive during the call.
+    done(unsafe { sys::vinci_described(description, &mut found, constant.as_mut_ptr(), constant.len()) })?;
     Ok(found)
 }
 

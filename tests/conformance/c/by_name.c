@@ -46,6 +46,7 @@ int main(void)
     Tensor tensors[TENSORS];
     aclrtStream stream = NULL;
     aclopAttr *attr;
+    aclmdlRI model = NULL;
     const char *text;
 
     for (int k = 0, n = 0; k < 6; k++) {
@@ -123,6 +124,40 @@ int main(void)
     OK(aclopSetAttrString(attr, "direction", "UNIDIRECTIONAL"));
     TRUE(aclopCompileAndExecute("DynamicGRUV2", 7, descs, inputs, 6, descs + 7, buffers + 7, attr, ACL_ENGINE_SYS,
                                 ACL_COMPILE_SYS, NULL, (aclrtStream)0x1230) != 0);
+
+    /* Dimensions that the program knows, in host memory and with the description. */
+    for (int known = 0; known < 2; known++) {
+        int64_t order[] = {1, 0}, two = 2, turned[] = {3 * H, I};
+        float got[I * 3 * H];
+        Tensor to = tensor(NULL, I * 3 * H, 2, turned);
+        const aclTensorDesc *from[] = {descs[1], aclCreateTensorDesc(ACL_INT64, 1, &two, ACL_FORMAT_ND)};
+        const aclDataBuffer *data[] = {inputs[1], aclCreateDataBuffer(known ? NULL : order, known ? 0 : sizeof order)};
+        const aclTensorDesc *into[] = {to.desc};
+        aclDataBuffer *out[] = {to.buffer};
+
+        OK(known ? aclSetTensorConst((aclTensorDesc *)from[1], order, sizeof order)
+                 : aclSetTensorPlaceMent((aclTensorDesc *)from[1], ACL_MEMTYPE_HOST));
+        OK(aclopCompileAndExecute("Transpose", 2, from, data, 1, into, out, NULL, ACL_ENGINE_SYS, ACL_COMPILE_SYS, NULL,
+                                  stream));
+        OK(aclrtSynchronizeStream(stream));
+        OK(aclrtMemcpy(got, sizeof got, to.data, sizeof got, ACL_MEMCPY_DEVICE_TO_HOST));
+        for (int i = 0; i < I * 3 * H; i++) {
+            TRUE(got[i] == w[i % I * 3 * H + i / I]);
+        }
+        aclDestroyTensorDesc(from[1]);
+        aclDestroyTensorDesc(to.desc);
+        OK(aclDestroyDataBuffer(data[1]));
+        OK(aclDestroyDataBuffer(to.buffer));
+        OK(aclrtFree(to.data));
+    }
+
+    /* Not while a graph is captured, which goes on. */
+    OK(aclmdlRICaptureBegin(stream, ACL_MODEL_RI_CAPTURE_MODE_THREAD_LOCAL));
+    EXPECT(aclopCompileAndExecute("DynamicGRUV2", 7, descs, inputs, 6, descs + 7, buffers + 7, attr, ACL_ENGINE_SYS,
+                                  ACL_COMPILE_SYS, NULL, stream),
+           PARAM);
+    OK(aclmdlRICaptureEnd(stream, &model));
+    OK(aclmdlRIDestroy(model));
 
     aclopDestroyAttr(attr);
     for (int k = 0; k < TENSORS; k++) {

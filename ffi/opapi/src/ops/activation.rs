@@ -87,7 +87,7 @@ operators! {
 }
 
 /// out = f(a) of floats, with parameters.
-fn act<const N: usize>(
+pub fn act<const N: usize>(
     p: &mut Program,
     k: &'static str,
     a: &View,

@@ -11,6 +11,8 @@ use crate::link::Described;
 
 const F32: i32 = 0;
 const UNDEFINED: i32 = -1;
+const I32: i32 = 3;
+const I64: i32 = 9;
 const T: usize = 3;
 const B: usize = 2;
 const I: usize = 3;
@@ -27,6 +29,14 @@ fn tensor(data: &mut [f32], dims: &[i64]) -> Passed {
     all[..dims.len()].copy_from_slice(dims);
     let description = Described { dtype: F32, memory: 0, rank: dims.len(), dims: all, constant: 0 };
     Passed { description, buffer: (data.as_mut_ptr() as u64, size_of_val(data)) }
+}
+
+/// Integers in host memory.
+fn host(data: &[i64]) -> Passed {
+    let mut dims = [0; 8];
+    dims[0] = data.len() as i64;
+    let description = Described { dtype: I64, memory: 1, rank: 1, dims, constant: 0 };
+    Passed { description, buffer: (data.as_ptr() as u64, size_of_val(data)) }
 }
 
 fn missing() -> Passed {
@@ -272,6 +282,73 @@ fn long_short_term_memory_by_name_and_its_gradient() {
         let y = lstm(all, &mut vec![0f32; 7 * STATES]);
         [&y[..], &y[STATES - B * H..STATES]].concat()
     });
+}
+
+#[test]
+fn operators_by_name_that_are_aclnn_s() {
+    let none = Attributes::new();
+    let mut x: Vec<f32> = (0..6).map(|i| i as f32).collect();
+    let mut made = |name: &CStr, list: &[i64], more: Option<&[i64]>, dims: &[i64]| {
+        let mut out = vec![7f32; dims.iter().product::<i64>() as usize];
+        let mut inputs = vec![tensor(&mut x, &[2, 3]), host(list)];
+        inputs.extend(more.map(host));
+        assert_eq!(run(name, &inputs, &[tensor(&mut out, dims)], &none), 0, "{}", last_error());
+        out
+    };
+    assert_eq!(made(c"Transpose", &[1, 0], None, &[3, 2]), [0., 3., 1., 4., 2., 5.]);
+    assert_eq!(made(c"BroadcastTo", &[2, 2, 3], None, &[2, 2, 3])[6..], [0., 1., 2., 3., 4., 5.]);
+    assert_eq!(made(c"Slice", &[0, 1], Some(&[2, -1]), &[2, 2]), [1., 2., 4., 5.]);
+    assert_eq!(made(c"Pad", &[1, 0, 0, 1], None, &[3, 4])[4..], [0., 1., 2., 0., 3., 4., 5., 0.]);
+    for (list, more) in
+        [(&[0, 1][..], &[2, 3][..]), (&[0, -1], &[1, 1]), (&[0], &[2]), (&[0, i64::MAX], &[2, 2])]
+    {
+        let inputs = [tensor(&mut x, &[2, 3]), host(list), host(more)];
+        assert_eq!(run(c"Slice", &inputs, &[tensor(&mut [0f32; 4], &[2, 2])], &none), 100_000);
+    }
+    let perm = [1i64, 0];
+    let mut short = host(&perm);
+    short.buffer.1 = 8;
+    let out = [tensor(&mut [0f32; 6], &[3, 2])];
+    assert_eq!(run(c"Transpose", &[tensor(&mut x.clone(), &[2, 3]), short], &out, &none), 100_000);
+    assert!(last_error().contains("host memory"));
+
+    let (mut x, mut g) = (numbers(5, 7), numbers(5, 8));
+    let (sigmoid, soft) = (|v: f32| 1.0 / (1.0 + (-v).exp()), |v: f32| v.exp().ln_1p());
+    let one = |name: &CStr, inputs: &[Passed], attributes: &Attributes| {
+        let mut out = [7f32; 5];
+        assert_eq!(run(name, inputs, &[tensor(&mut out, &[5])], attributes), 0, "{}", last_error());
+        out.to_vec()
+    };
+    let near = |a: &[f32], f: &dyn Fn(usize) -> f32| {
+        a.iter().enumerate().for_each(|(i, v)| assert!((v - f(i)).abs() < 1e-5, "{i}: {v} {}", f(i)));
+    };
+    let (x0, g0) = (x.clone(), g.clone());
+    let [tx, tg, ty] = [tensor(&mut x, &[5]), tensor(&mut g, &[5]), missing()];
+    let scaled: Attributes = [(c"scale", float(1.5))].into();
+    near(&one(c"Swish", &[tx], &scaled), &|i| x0[i] * sigmoid(1.5 * x0[i]));
+    let tx = || tensor(&mut x0.clone().leak()[..], &[5]);
+    near(&one(c"Mish", &[tx()], &none), &|i| x0[i] * soft(x0[i]).tanh());
+    near(&one(c"SwishGrad", &[tg, tx(), ty], &none), &|i| {
+        let s = sigmoid(x0[i]);
+        g0[i] * (s + x0[i] * s * (1.0 - s))
+    });
+    let tg = tensor(&mut g, &[5]);
+    near(&one(c"MishGrad", &[tg, tx()], &none), &|i| {
+        let t = soft(x0[i]).tanh();
+        g0[i] * (t + x0[i] * (1.0 - t * t) * sigmoid(x0[i]))
+    });
+
+    let mut m = [3f32, 9., 1., 5., 2., 8.];
+    let (mut values, mut places) = ([0f32; 2], [7i32; 2]);
+    let along: Attributes = [(c"dimension", int(1)), (c"keep_dims", flag(true))].into();
+    for (name, wanted, at) in [(c"ArgMaxWithValue", [9., 8.], [1, 2]), (c"ArgMinWithValue", [1., 2.], [2, 1])]
+    {
+        let out = tensor(&mut values, &[2, 1]);
+        let description = Described { dtype: I32, ..out.description };
+        let indices = Passed { description, buffer: (places.as_mut_ptr() as u64, size_of_val(&places)) };
+        assert_eq!(run(name, &[tensor(&mut m, &[2, 3])], &[indices, out], &along), 0, "{}", last_error());
+        assert_eq!((values, places), (wanted, at));
+    }
 }
 
 #[test]

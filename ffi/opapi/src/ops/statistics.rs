@@ -36,24 +36,24 @@ operators! {
     "logsumexp" { /// out = log of the sum of e to the power of self, over dim.
         aclnnLogSumExp(self_: Tensor, dim: Ints, keepDim: Bool, out: Out) => logsumexp; }
     "max_dim" { /// Maximum along dim and where it is.
-        aclnnMaxDim(self_: Tensor, dim: Int, keepdim: Bool, out: Out, indices: Out) => |p, a, d, k, o, i| along(p, "extreme_along", a, d, k, 1, o, i); }
+        aclnnMaxDim(self_: Tensor, dim: Int, keepdim: Bool, out: Out, indices: Out) => |p, a, d, k, o, i| found_along(p, "extreme_along", a, d, k, 1, o, i); }
     "min_dim" { /// Minimum along dim and where it is.
-        aclnnMinDim(self_: Tensor, dim: Int, keepdim: Bool, out: Out, indices: Out) => |p, a, d, k, o, i| along(p, "extreme_along", a, d, k, 0, o, i); }
+        aclnnMinDim(self_: Tensor, dim: Int, keepdim: Bool, out: Out, indices: Out) => |p, a, d, k, o, i| found_along(p, "extreme_along", a, d, k, 0, o, i); }
     "kthvalue" { /// The k-th smallest element along dim and where it is.
         aclnnKthvalue(self_: Tensor, k: Int, dim: Int, keepdim: Bool, valuesOut: Out, indicesOut: Out) => |p, a, n, d, k, o, i| {
             if n < 1 {
                 return Err(invalid!("k is {n}; 1 is the smallest"));
             }
-            along(p, "kth_along", a, d, k, n, o, i)
+            found_along(p, "kth_along", a, d, k, n, o, i)
         }; }
     "median" { /// out = median of all elements, the lower one of two.
         aclnnMedian(self_: Tensor, out: Out) => |p, a, o| median(p, a, 0, o);
         /// Median along dim and where it is.
-        aclnnMedianDim(self_: Tensor, dim: Int, keepDim: Bool, valuesOut: Out, indicesOut: Out) => |p, a, d, k, o, i| along(p, "kth_along", a, d, k, 0, o, i); }
+        aclnnMedianDim(self_: Tensor, dim: Int, keepDim: Bool, valuesOut: Out, indicesOut: Out) => |p, a, d, k, o, i| found_along(p, "kth_along", a, d, k, 0, o, i); }
     "median" { /// out = median of all elements that are not NaN.
         aclnnNanMedian(self_: Tensor, out: Out) => |p, a, o| median(p, a, -1, o);
         /// Median along dim of what is not NaN, and where it is.
-        aclnnNanMedianDim(self_: Tensor, dim: Int, keepDim: Bool, valuesOut: Out, indicesOut: Out) => |p, a, d, k, o, i| along(p, "kth_along", a, d, k, -1, o, i); }
+        aclnnNanMedianDim(self_: Tensor, dim: Int, keepDim: Bool, valuesOut: Out, indicesOut: Out) => |p, a, d, k, o, i| found_along(p, "kth_along", a, d, k, -1, o, i); }
     "aminmax" { /// Minimum and maximum over dim.
         aclnnAminmax(self_: Tensor, dim: OptInts, keepDim: Bool, minOut: Out, maxOut: Out) => |p: &mut Program, a, d: Option<Arc<[i64]>>, k, low, high| {
             let d = d.unwrap_or_default();
@@ -129,7 +129,7 @@ fn logsumexp(p: &mut Program, a: View, dims: Arc<[i64]>, keep: bool, out: View) 
 }
 
 #[allow(clippy::too_many_arguments)]
-fn along(
+pub fn found_along(
     p: &mut Program,
     k: &'static str,
     a: View,

@@ -3,6 +3,7 @@
 
 mod gru;
 mod lstm;
+mod plain;
 
 use crate::by_name::Call;
 use crate::dtype::DType;
@@ -43,6 +44,16 @@ named! {
         -> (y, output_h, output_c, i, j, f, o, tanhc) => lstm::forward;
     DynamicRNNV2Grad(x, w_x, w_h, y, init_h, init_c, h, c, dy, dh, dc, i, j, f, o, tanhct, seq_length, wci, wcf, wco, mask)
         -> (dw_x, dw_h, db, dx, dh_prev, dc_prev) => lstm::backward;
+    Transpose(x, perm) -> (y) => plain::transpose;
+    BroadcastTo(x, shape) -> (y) => plain::broadcast;
+    Slice(x, offsets, size) -> (y) => plain::slice;
+    Pad(x, paddings) -> (y) => plain::pad;
+    Mish(x) -> (y) => plain::mish;
+    MishGrad(grad, x, tanhx) -> (x_grad) => plain::mish_gradient;
+    Swish(x) -> (y) => plain::swish;
+    SwishGrad(grad, x, y) -> (grad_x) => plain::swish_gradient;
+    ArgMaxWithValue(x) -> (indice, values) => |p, call| plain::extreme(p, call, 1);
+    ArgMinWithValue(x) -> (indice, values) => |p, call| plain::extreme(p, call, 0);
 }
 
 /// The operator of a name.
