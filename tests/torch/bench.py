@@ -17,15 +17,27 @@ torch.set_num_threads(2)
 TURNS, RUNS = 5, 5
 
 
-def turn(function, runs):
+def wall(function):
+    """Seconds until everything is done."""
+    start = time.perf_counter()
+    function()
+    torch.npu.synchronize()
+    return time.perf_counter() - start
+
+
+def thread(function):
+    """Seconds that this thread had a core for until everything is submitted."""
+    start = time.thread_time()
+    function()
+    return time.thread_time() - start
+
+
+def turn(function, runs, clock):
     """Seconds of each run. The first is not counted: threads that slept, caches that the other side filled."""
     times = []
     for _ in range(runs + 1):
         torch.npu.synchronize()
-        start = time.perf_counter()
-        function()
-        torch.npu.synchronize()
-        times.append(time.perf_counter() - start)
+        times.append(clock(function))
     return times[1:]
 
 
@@ -33,13 +45,13 @@ def median(values):
     return sorted(values)[len(values) // 2]
 
 
-def row(name, make):
+def row(name, make, clock=wall):
     """A computation on both, turn by turn; medians of all runs, and the least."""
     functions = {device: make(device) for device in ("cpu", "npu")}
     times = {device: [] for device in functions}
     for _ in range(TURNS):
         for device, function in functions.items():
-            times[device] += turn(function, RUNS)
+            times[device] += turn(function, RUNS, clock)
     (cpu, npu), (least_cpu, least_npu) = ([f(t) for t in times.values()] for f in (median, min))
     print(
         f"{name:32} cpu {cpu * 1e3:9.3f} ms   npu {npu * 1e3:9.3f} ms   npu/cpu {npu / cpu:5.2f}"
@@ -98,10 +110,10 @@ def rows_of(function):
 
 
 
-
 ROWS = {
     "gpt": ("GPT step, 4 x 128, batch 16", gpt),
     "chain": ("1000 adds of 16 elements", chain),
+    "thread": ("1000 adds, cpu time of the thread", chain, thread),
     "f32": ("product 2048, float32", product(torch.float32)),
     "bf16": ("product 2048, bfloat16", product(torch.bfloat16)),
     "attention": ("attention 4 x 8 x 1024 x 64", attention),
