@@ -96,10 +96,18 @@ pub fn map(ctx: &Ctx<'_>, args: &ArgsView<'_>) -> Result<(), KernelFault> {
             n => places.extend(yes.into_iter().chain(no).take(n)),
         }
     }
-    if places.len() != token.count {
-        let value = places.len() as i64;
-        return Err(KernelFault::Exception { what: "a routing map names another number of places", value });
+    // A map may name more places than there are, of which the last are left out, or fewer: what comes behind those is
+    // nobody's promise, but it is of this map.
+    if places.len() < token.count {
+        let all = (0..experts).flat_map(|e| (0..tokens).map(move |t| t * experts + e));
+        places.extend(all.filter(|&i| named[i] == 0));
+        if places.is_empty() {
+            return Err(KernelFault::Exception { what: "a routing map without tokens", value: 0 });
+        }
+        let there = places.len();
+        (there..token.count).for_each(|p| places.push(places[p - there]));
     }
+    places.truncate(token.count);
     let mut order: Vec<usize> = (0..places.len()).collect();
     order.sort_by_key(|&p| places[p] / experts);
     let list =

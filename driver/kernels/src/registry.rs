@@ -227,6 +227,7 @@ pub static KERNELS: &[Kernel] = &[
     k("hardtanh_backward", Aiv, one_op, pw::pointwise::<slope::HardtanhBackward, 2>),
     k("hardsigmoid_backward", Aiv, many_ops, pw::pointwise::<slope::HardsigmoidBackward, 2>),
     k("hardswish_backward", Aiv, many_ops, pw::pointwise::<slope::HardswishBackward, 2>),
+    k("hardswish_backward_v2", Aiv, many_ops, pw::pointwise::<slope::HardswishBackwardV2, 2>),
     k("shrink_backward", Aiv, one_op, pw::pointwise::<slope::ShrinkBackward, 2>),
     k("softplus_backward", Aiv, many_ops, pw::pointwise::<slope::SoftplusBackward, 2>),
     k("log_sigmoid_backward", Aiv, many_ops, pw::pointwise::<slope::LogSigmoidBackward, 2>),

@@ -32,6 +32,10 @@ typedef int32_t aclnnStatus;
 aclTensor *aclCreateTensor(const int64_t *viewDims, uint64_t viewDimsNum, aclDataType dataType,
 	const int64_t *stride, int64_t offset, aclFormat format, const int64_t *storageDims,
 	uint64_t storageDimsNum, void *tensorData);
+/* Makes a live tensor what aclCreateTensor would make of these arguments. */
+aclnnStatus aclInitTensor(aclTensor *tensor, const int64_t *viewDims, uint64_t viewDimsNum,
+	aclDataType dataType, const int64_t *stride, int64_t offset, aclFormat format,
+	const int64_t *storageDims, uint64_t storageDimsNum, void *tensorDataAddr);
 /* A value of the given type, copied. */
 aclScalar *aclCreateScalar(void *value, aclDataType dataType);
 aclIntArray *aclCreateIntArray(const int64_t *value, uint64_t size);

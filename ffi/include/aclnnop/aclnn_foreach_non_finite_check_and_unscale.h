@@ -9,7 +9,7 @@
 extern "C" {
 #endif
 
-/* foundInf = 1 if there is an infinity or NaN in scaledGrads, which are multiplied with invScale. */
+/* foundInf = 1 if there is an infinity or NaN in scaledGrads, else what it was; they are multiplied with invScale. */
 aclnnStatus aclnnForeachNonFiniteCheckAndUnscaleGetWorkspaceSize(aclTensorList *scaledGrads, aclTensor *foundInf, const aclTensor *invScale, uint64_t *workspaceSize,
 	aclOpExecutor **executor);
 aclnnStatus aclnnForeachNonFiniteCheckAndUnscale(void *workspace, uint64_t workspaceSize, aclOpExecutor *executor, aclrtStream stream);

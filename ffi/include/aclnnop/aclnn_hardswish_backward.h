@@ -9,7 +9,7 @@
 extern "C" {
 #endif
 
-/* out = gradient of hardswish. */
+/* out = gradient of hardswish; at -3 and 3 the slope of between. */
 aclnnStatus aclnnHardswishBackwardGetWorkspaceSize(const aclTensor *gradOutput, const aclTensor *self, aclTensor *out, uint64_t *workspaceSize,
 	aclOpExecutor **executor);
 aclnnStatus aclnnHardswishBackward(void *workspace, uint64_t workspaceSize, aclOpExecutor *executor, aclrtStream stream);

@@ -9,7 +9,7 @@
 extern "C" {
 #endif
 
-/* out = gradient of hardswish. */
+/* As aclnnHardswishBackward; at -3 and 3 the slope of beyond. */
 aclnnStatus aclnnHardswishBackwardV2GetWorkspaceSize(const aclTensor *gradOutput, const aclTensor *self, aclTensor *out, uint64_t *workspaceSize,
 	aclOpExecutor **executor);
 aclnnStatus aclnnHardswishBackwardV2(void *workspace, uint64_t workspaceSize, aclOpExecutor *executor, aclrtStream stream);

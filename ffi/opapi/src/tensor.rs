@@ -57,6 +57,42 @@ unsafe fn values<'a, T>(p: *const T, n: u64) -> Option<&'a [T]> {
     }
 }
 
+/// A tensor as C describes it.
+///
+/// # Safety
+/// The arrays are as long as their counts say.
+#[allow(clippy::too_many_arguments)] // CANN's
+unsafe fn described(
+    view_dims: *const i64,
+    view_dims_num: u64,
+    dtype: i32,
+    stride: *const i64,
+    offset: i64,
+    format: i32,
+    storage_dims: *const i64,
+    storage_dims_num: u64,
+    tensor_data: *mut c_void,
+) -> Result<Object> {
+    // SAFETY: by this function's contract.
+    let (dims, storage, strides) = unsafe {
+        let strides = if stride.is_null() { None } else { values(stride, view_dims_num) };
+        (values(view_dims, view_dims_num), values(storage_dims, storage_dims_num), strides)
+    };
+    let dims = dims.ok_or(OpError::Null("viewDims"))?;
+    let storage = storage.ok_or(OpError::Null("storageDims"))?;
+    if dims.len() > vinci_hw::args::MAX_RANK {
+        return Err(invalid!("{} dimensions; at most {}", dims.len(), vinci_hw::args::MAX_RANK));
+    }
+    // The storage's are only told back: programs have negative ones for a tensor of no elements.
+    if dims.iter().any(|&d| d < 0) {
+        return Err(invalid!("a negative dimension in {dims:?}"));
+    }
+    let strides = strides.map_or_else(|| crate::view::dense_strides(dims), Dims::from);
+    let (dims, storage) = (dims.into(), storage.into());
+    let data = tensor_data as u64;
+    Ok(Object::Tensor(Arc::new(Tensor { dtype, format, dims, strides, offset, storage, data })))
+}
+
 /// Makes a tensor over `tensorData`; null if an argument cannot be.
 ///
 /// # Safety
@@ -76,27 +112,59 @@ pub unsafe extern "C" fn aclCreateTensor(
     let mut made = std::ptr::null_mut();
     status("aclCreateTensor", || {
         // SAFETY: by this function's contract.
-        let (dims, storage, strides) = unsafe {
-            let strides = if stride.is_null() { None } else { values(stride, view_dims_num) };
-            (values(view_dims, view_dims_num), values(storage_dims, storage_dims_num), strides)
-        };
-        let dims = dims.ok_or(OpError::Null("viewDims"))?;
-        let storage = storage.ok_or(OpError::Null("storageDims"))?;
-        if dims.len() > vinci_hw::args::MAX_RANK {
-            return Err(invalid!("{} dimensions; at most {}", dims.len(), vinci_hw::args::MAX_RANK));
-        }
-        // The storage's are only told back: programs have negative ones for a tensor of no elements.
-        if dims.iter().any(|&d| d < 0) {
-            return Err(invalid!("a negative dimension in {dims:?}"));
-        }
-        let strides = strides.map_or_else(|| crate::view::dense_strides(dims), Dims::from);
-        let (dims, storage) = (dims.into(), storage.into());
-        let tensor =
-            Tensor { dtype: data_type, format, dims, strides, offset, storage, data: tensor_data as u64 };
-        made = objects::insert(Object::Tensor(Arc::new(tensor)));
+        made = objects::insert(unsafe {
+            described(
+                view_dims,
+                view_dims_num,
+                data_type,
+                stride,
+                offset,
+                format,
+                storage_dims,
+                storage_dims_num,
+                tensor_data,
+            )
+        }?);
         Ok(())
     });
     made
+}
+
+/// Makes a live tensor what `aclCreateTensor` would make of these arguments; executors made before keep the old one.
+///
+/// # Safety
+/// The arrays are as long as their counts say.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn aclInitTensor(
+    tensor: *mut c_void,
+    view_dims: *const i64,
+    view_dims_num: u64,
+    data_type: i32,
+    stride: *const i64,
+    offset: i64,
+    format: i32,
+    storage_dims: *const i64,
+    storage_dims_num: u64,
+    tensor_data: *mut c_void,
+) -> i32 {
+    status("aclInitTensor", || {
+        objects::tensor("tensor", tensor)?;
+        // SAFETY: by this function's contract.
+        objects::replace(tensor, unsafe {
+            described(
+                view_dims,
+                view_dims_num,
+                data_type,
+                stride,
+                offset,
+                format,
+                storage_dims,
+                storage_dims_num,
+                tensor_data,
+            )
+        }?);
+        Ok(())
+    })
 }
 
 /// Makes a scalar of the value at `value`; null if the type is unknown.

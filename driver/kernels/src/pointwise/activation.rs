@@ -64,8 +64,13 @@ pointwise_ops! {
     HardsigmoidBackward = |g, x| {
         if x > c::<L>(-3.0) && x < c::<L>(3.0) { g.div(c(6.0)) } else { L::ZERO }
     };
-    /// x · hardsigmoid(x)
+    /// x · hardsigmoid(x); at -3 and 3 the slope of between, as PyTorch has it
     HardswishBackward = |g, x| {
+        let middle = g.mul(x.div(c(3.0)).add(c(0.5)));
+        if x < c::<L>(-3.0) { L::ZERO } else if x <= c::<L>(3.0) { middle } else { g }
+    };
+    /// As [`HardswishBackward`]; at -3 and 3 the slope of beyond
+    HardswishBackwardV2 = |g, x| {
         let middle = g.mul(x.div(c(3.0)).add(c(0.5)));
         if x <= c::<L>(-3.0) { L::ZERO } else if x < c::<L>(3.0) { middle } else { g }
     };

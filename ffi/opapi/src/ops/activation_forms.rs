@@ -1,7 +1,7 @@
 //! Further activations, alone and as gates.
 
 use super::declare::operators;
-use super::elementwise::{arithmetic, check_shape, need_absent};
+use super::elementwise::{arithmetic, check_shape, compare, select};
 use super::loss::need_float;
 use super::pointwise::floats;
 use crate::dtype::DType;
@@ -119,7 +119,6 @@ fn clipped(
     neighbours: bool,
     out: View,
 ) -> Result<()> {
-    need_absent(&[("groupIndex", groups)])?;
     need_float("x", &x)?;
     need_float("out", &out)?;
     let [first, second] = halves(&x, dim, neighbours)?;
@@ -129,7 +128,29 @@ fn clipped(
     p.launch("swish", &[&a], &[&a], &[Float(alpha)])?;
     p.launch("clamp", &[&b], &[&second], &[Float(-limit), Float(limit)])?;
     p.launch("add_s", &[&b], &[&b], &[Type(DType::F32), Float(bias), Int(0)])?;
-    arithmetic(p, "mul", &a, &b, None, &out)
+    let Some(groups) = groups else { return arithmetic(p, "mul", &a, &b, None, &out) };
+    // The rows behind those of the groups stay what they are.
+    if groups.dtype != DType::I64 || groups.rank() != 1 {
+        return Err(invalid!("groupIndex has shape {:?} and type {:?}", groups.dims, groups.dtype));
+    }
+    let d = wrap_dim(dim, x.rank())?;
+    let Some(to) = out.merged(0..d).filter(|_| d > 0) else {
+        return Err(invalid!("dim {dim} of out {:?}: its rows are not equally spaced", out.dims));
+    };
+    let rows = to.dims[0];
+    let [number, count] = [rows, 1].map(|n| p.temporary(DType::I64, &[n]));
+    p.launch("arange", &[&number], &[], &[Float(0.0), Float(1.0), Int(0), Int(1)])?;
+    p.launch("reduce_sum", &[&count], &[&groups], &[Type(DType::I64)])?;
+    let named = p.temporary(DType::Bool, &[rows]);
+    compare(p, "lt", &number, &count, &named)?;
+    let y = p.temporary(out.dtype, &out.dims);
+    arithmetic(p, "mul", &a, &b, None, &y)?;
+    let y = y.reshaped(&to.dims);
+    let mut named = named;
+    for d in 1..to.rank() {
+        named = named.unsqueeze(&[d]);
+    }
+    select(p, named, y, to.clone(), to)
 }
 
 /// Where scores do not count: `mask`, or what lies right of the diagonal.

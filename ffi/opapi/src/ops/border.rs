@@ -30,6 +30,11 @@ operators! {
         aclnnMaxUnpool2d(self_: Tensor, indices: Tensor, outputSize: Ints, out: Out) => |p, x, i, s, o| unpool(p, x, i, s, 2, o); }
     "max_unpool3d" { /// As aclnnMaxUnpool2d, in volumes.
         aclnnMaxUnpool3d(self_: Tensor, indices: Tensor, outputSize: Ints, stride: Ints, padding: Ints, outRef: Out) => |p, x, i, s, _, _, o| unpool(p, x, i, s, 3, o); }
+    "max_unpool2d_backward" { /// out = gradient of aclnnMaxUnpool2d: gradOutput at the places that indices name.
+        aclnnMaxUnpool2dBackward(gradOutput: Tensor, self_: Tensor, indices: Tensor, outputSize: Ints, out: Out) => |p, g, x, i, s, o| unpool_back(p, g, x, i, s, 2, o); }
+    "max_unpool3d_backward" { /// As aclnnMaxUnpool2dBackward, in volumes.
+        aclnnMaxUnpool3dBackward(gradOutput: Tensor, self_: Tensor, indices: Tensor, outputSize: Ints, stride: Ints, padding: Ints, out: Out) =>
+            |p, g, x, i, s, _, _, o| unpool_back(p, g, x, i, s, 3, o); }
     "im2col_backward" { /// out = gradient of aclnnIm2col: the columns added up at their places in an image of inputSize.
         aclnnIm2colBackward(gradOutput: Tensor, inputSize: Ints, kernelSize: Ints, dilation: Ints, padding: Ints, stride: Ints, out: Out) => im2col_backward; }
     "unfold_grad" { /// gradIn = gradient of windows of some size along dim, step apart, which are gradOut's last dimension.
@@ -128,6 +133,21 @@ fn unpool(p: &mut Program, x: View, indices: View, size: Arc<[i64]>, along: usiz
         let flat = |v: &View| v.reshaped(&[n, v.elements() / n]);
         p.launch("scatter", &[&flat(o)], &[&flat(&indices), &flat(&x)], &[Int(1), Int(0)])
     })
+}
+
+fn unpool_back(p: &mut Program, g: View, x: View, indices: View, size: Arc<[i64]>, along: usize, out: View) -> Result<()> {
+    check_shape(&indices, &x.dims)?;
+    check_shape(&out, &x.dims)?;
+    let planes = x.rank().checked_sub(along).filter(|&n| (1..=2).contains(&n) && size.len() == along);
+    let planes = planes.ok_or_else(|| invalid!("self has shape {:?} and outputSize is {size:?}", x.dims))?;
+    check_shape(&g, &[&x.dims[..planes], &size].concat())?;
+    if x.elements() == 0 {
+        return Ok(());
+    }
+    let n: i64 = x.dims[..planes].iter().product();
+    let (g, indices) = (dense(p, &g, out.dtype)?, dense(p, &indices, indices.dtype)?);
+    let flat = |v: &View| v.reshaped(&[n, v.elements() / n]);
+    into_dense(p, &out, out.dtype, |p, o| p.launch("gather", &[&flat(o)], &[&flat(&g), &flat(&indices)], &[Int(1)]))
 }
 
 #[allow(clippy::too_many_arguments)] // CANN's

@@ -153,7 +153,7 @@ operators! {
         aclnnForeachLerpList(x1: Tensors, x2: Tensors, weight: Tensors, out: OutTensors) => |p, a, b, w, o| triples(p, [a, b, w], o, |p, [a, b, w], o| pointwise(p, "lerp", &[a, b, w], &[], o)); }
     "foreach_norm" { /// out = norm of order scalar of x, for each.
         aclnnForeachNorm(x: Tensors, scalar: Scalar, out: OutTensors) => |p, x, s: Scalar, o| each(p, x, o, |p, x, o| super::linalg::norm(p, x, s.float, &[], false, &el::single("out", o)?)); }
-    "foreach_non_finite_check_and_unscale" { /// foundInf = 1 if there is an infinity or NaN in scaledGrads, which are multiplied with invScale.
+    "foreach_non_finite_check_and_unscale" { /// foundInf = 1 if there is an infinity or NaN in scaledGrads, else what it was; they are multiplied with invScale.
         aclnnForeachNonFiniteCheckAndUnscale(scaledGrads: OutTensors, foundInf: Ref, invScale: Tensor) => unscale; }
     "amp_update_scale" { /// The scale of gradients: smaller after an infinity, larger after growthInterval steps without.
         aclnnAmpUpdateScale(currentScale: Tensor, growthTracker: Tensor, foundInf: Tensor, growthFactor: Double, backoffFactor: Double, growthInterval: Int, updatedScale: Out, updatedGrowthTracker: Out) => update_scale; }
@@ -258,15 +258,15 @@ fn round(p: &mut Program, mode: i64, x: &View, out: &View) -> Result<()> {
 
 fn unscale(p: &mut Program, grads: Vec<View>, found: View, inverse: View) -> Result<()> {
     let (found, inverse) = (one(&found)?, one(&inverse)?);
+    let yes = p.temporary(found.dtype, &[]);
+    super::movement::fill(p, yes.clone(), super::movement::constant(1))?;
     for grad in &grads {
         let finite = p.temporary(DType::Bool, &grad.dims);
         pointwise(p, "is_finite", &[grad], &[], &finite)?;
         let all = p.temporary(DType::Bool, &[]);
         let kept = View { dims: Dims::repeated(1, grad.rank()), strides: Dims::repeated(1, grad.rank()), ..all.clone() };
         p.launch("reduce_all", &[&kept], &[&finite], &[Type(DType::Bool)])?;
-        let none = p.temporary(DType::F32, &[]);
-        p.launch("logical_not", &[&none], &[&all], &[])?;
-        p.launch("maximum", &[&found], &[&found, &none], &[Type(found.dtype)])?;
+        el::select(p, all, found.clone(), yes.clone(), found.clone())?;
         with_one(p, "mul", grad, &inverse, grad)?;
     }
     Ok(())

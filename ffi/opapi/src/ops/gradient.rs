@@ -30,10 +30,10 @@ operators! {
         aclnnHardtanhBackward(gradOutput: Tensor, self_: Tensor, min: Scalar, max: Scalar, out: Out) => |p, g, x, a: Scalar, b: Scalar, o| floats(p, "hardtanh_backward", &[&g, &x], &[a.float, b.float], &o); }
     "hardsigmoid_backward" { /// out = gradient of hardsigmoid.
         aclnnHardsigmoidBackward(gradOutput: Tensor, self_: Tensor, out: Out) => |p, g, x, o| floats(p, "hardsigmoid_backward", &[&g, &x], &[], &o); }
-    "hardswish_backward" { /// out = gradient of hardswish.
+    "hardswish_backward" { /// out = gradient of hardswish; at -3 and 3 the slope of between.
         aclnnHardswishBackward(gradOutput: Tensor, self_: Tensor, out: Out) => |p, g, x, o| floats(p, "hardswish_backward", &[&g, &x], &[], &o); }
-    "hardswish_backward_v2" { /// out = gradient of hardswish.
-        aclnnHardswishBackwardV2(gradOutput: Tensor, self_: Tensor, out: Out) => |p, g, x, o| floats(p, "hardswish_backward", &[&g, &x], &[], &o); }
+    "hardswish_backward_v2" { /// As aclnnHardswishBackward; at -3 and 3 the slope of beyond.
+        aclnnHardswishBackwardV2(gradOutput: Tensor, self_: Tensor, out: Out) => |p, g, x, o| floats(p, "hardswish_backward_v2", &[&g, &x], &[], &o); }
     "hardshrink_backward" { /// gradInput = gradOutput where |self| is above lambd, else 0.
         aclnnHardshrinkBackward(gradOutput: Tensor, self_: Tensor, lambd: Scalar, gradInput: Out) => |p, g, x, l: Scalar, o| floats(p, "shrink_backward", &[&g, &x], &[l.float], &o); }
     "softshrink_backward" { /// gradInput = gradOutput where |self| is above lambda, else 0.

@@ -142,6 +142,15 @@ fn swiglu(
     if absent.iter().any(Option::is_some) {
         return Err(invalid!("bias, offset and outputOffset are not supported; null pointers are needed"));
     }
+    // In the shape that FRACTAL_NZ has, a weight lies in it: [E, N / 32, K / 16, 16, 32].
+    let w = match w.dims[..] {
+        [e, n, k, 16, 32] => {
+            let whole = p.temporary(w.dtype, &[e, k * 16, n * 32]);
+            super::movement::copy(p, &w.permute(&[0, 2, 3, 1, 4])?, &whole.split(2, &[n, 32]).split(1, &[k, 16]))?;
+            whole
+        }
+        _ => w,
+    };
     if x.dtype != DType::I8 || q.dtype != DType::I8 || x.rank() != 2 || w.rank() != 3 || list.rank() != 1 {
         return Err(invalid!(
             "x has shape {:?} and type {:?}, weight {:?}, groupList {:?}, output type {:?}",

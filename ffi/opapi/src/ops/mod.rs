@@ -78,9 +78,12 @@ families! {
     special
     statistics
     swiglu_quant
+    sync_norm
     variants
 }
 
+#[cfg(test)]
+mod case_tests;
 #[cfg(test)]
 mod complex_tests;
 #[cfg(test)]
@@ -107,6 +110,8 @@ mod quant_tests;
 mod record_tests;
 #[cfg(test)]
 mod sampling_tests;
+#[cfg(test)]
+mod sync_norm_tests;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]

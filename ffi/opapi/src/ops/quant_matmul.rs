@@ -24,7 +24,7 @@ operators! {
         aclnnQuantMatmulV4(x1: Packed, x2: Packed, scale: Tensor, offset: OptTensor, pertokenScaleOptional: OptTensor, bias: OptTensor, transposeX1: Bool,
             transposeX2: Bool, out: Tensor) =>
             |p, a, b, s, o, rows, bias, ta, tb, out| product(p, [a, b], Scales { columns: Some(s), rows, offset: o, bias }, [ta, tb], out); }
-    "quant_matmul_v5" { /// As aclnnQuantMatmulV4; x1Scale is that of the rows, x2Scale that of the columns, x2Offset is added.
+    "quant_matmul_v5" { /// As aclnnQuantMatmulV4; x1Scale is that of the rows, x2Scale that of the columns, x2Offset is added. With groupSize, scales change along the steps: ((x1 @ ((x2 - x2Offset) x2Scale)) + yOffset) x1Scale + bias.
         aclnnQuantMatmulV5(x1: Packed, x2: Packed, x1Scale: OptTensor, x2Scale: Tensor, yScale: OptTensor, x1Offset: OptTensor, x2Offset: OptTensor,
             yOffset: OptTensor, bias: OptTensor, transposeX1: Bool, transposeX2: Bool, groupSize: Int, out: Out) => fifth; }
     "quant_matmul_weight_nz" { /// As aclnnQuantMatmulV5, of an x2 in FRACTAL_NZ; this device keeps that format as it keeps ND.
@@ -56,11 +56,82 @@ fn fifth(
     group: i64,
     out: View,
 ) -> Result<()> {
-    need_absent(&[("yScale", y_scale), ("x1Offset", a_offset), ("yOffset", y_offset)])?;
+    need_absent(&[("yScale", y_scale), ("x1Offset", a_offset)])?;
     if group != 0 {
-        return Err(invalid!("groupSize {group}: scales for groups of steps are not supported"));
+        let (a, b) = (matrix(p, "x1", &a, turned_a)?, matrix(p, "x2", &b, turned_b)?);
+        return grouped(p, [a, b], [rows, Some(columns), offset, y_offset, bias], (group, turned_b), out);
     }
+    need_absent(&[("yOffset", y_offset)])?;
     product(p, [a, b], Scales { columns: Some(columns), rows, offset, bias }, [turned_a, turned_b], out)
+}
+
+/// A product whose scales change along the steps: out = ((x1 @ ((x2 - x2Offset) x2Scale)) + yOffset) x1Scale + bias.
+/// groupSize has 16 bits each for steps, columns and rows of a group. The sums are float32.
+fn grouped(
+    p: &mut Program,
+    [a, b]: [View; 2],
+    [rows, columns, offset, y_offset, bias]: [Option<View>; 5],
+    (group, turned): (i64, bool),
+    out: View,
+) -> Result<()> {
+    let (&[m, k], &[steps, n]) = (&a.dims[..], &b.dims[..]) else {
+        return Err(invalid!("x1 has shape {:?} and x2 {:?}; with groups, matrices are needed", a.dims, b.dims));
+    };
+    let [gk, gn, gm] = [0, 16, 32].map(|shift| (group >> shift & 0xffff).max(1));
+    if steps != k || k % gk != 0 || n % gn != 0 || gm != 1 {
+        return Err(invalid!("groupSize {group:#x} of x1 {:?} and x2 {:?}", a.dims, b.dims));
+    }
+    check_shape(&out, &[m, n])?;
+    let (groups, blocks) = (k / gk, n / gn);
+    let columns = columns.ok_or(OpError::Null("x2Scale"))?;
+    let columns = match columns.dtype {
+        DType::I64 | DType::U64 => {
+            let [scale, none] = [(); 2].map(|()| p.temporary(DType::F32, &columns.dims));
+            p.launch("unpack_parameters", &[&scale, &none], &[&columns], &[])?;
+            scale
+        }
+        _ => columns,
+    };
+    super::loss::need_float("x2Scale", &columns)?;
+    let shape = [groups, gk, blocks, gn];
+    let of_blocks = |name: &str, t: &View| -> Result<View> {
+        // For blocks of columns it is laid out as x2.
+        let t = if gn > 1 && turned && t.rank() == 2 { t.transposed(0, 1) } else { t.clone() };
+        let fits = t.dims == [groups, if gn > 1 { blocks } else { n }];
+        let t = t.unsqueeze(&[1, 3]);
+        if fits { t.expand(&shape) } else { Err(invalid!("{name} does not have {groups} groups of {blocks} blocks")) }
+    };
+    let weight = p.temporary(DType::F32, &shape);
+    let mut numbers = b.split(1, &[blocks, gn]).split(0, &[groups, gk]);
+    if let Some(offset) = offset {
+        let one = super::movement::constant(1);
+        super::elementwise::arithmetic(p, "sub", &numbers, &of_blocks("x2Offset", &offset)?, Some(one), &weight)?;
+        numbers = weight.clone();
+    }
+    super::elementwise::arithmetic(p, "mul", &numbers, &of_blocks("x2Scale", &columns)?, None, &weight)?;
+    let left = p.temporary(DType::F32, &[m, groups, gk]);
+    let parts = a.split(1, &[groups, gk]);
+    let by_group = rows.as_ref().is_some_and(|r| r.dims == [m, groups] && groups > 1);
+    match &rows {
+        Some(r) if by_group => {
+            let r = r.unsqueeze(&[2]).expand(&left.dims)?;
+            super::elementwise::arithmetic(p, "mul", &parts, &r, None, &left)?;
+        }
+        _ => copy(p, &parts, &left)?,
+    }
+    let sums = p.temporary(DType::F32, &[m, n]);
+    p.launch("matmul", &[&sums], &[&left.reshaped(&[m, k]), &weight.reshaped(&[k, n])], &[Float(1.0), Float(0.0), Int(0)])?;
+    if let Some(y) = y_offset {
+        super::elementwise::arithmetic(p, "add", &sums, &along("yOffset", &y, &sums.dims, 1)?, None, &sums)?;
+    }
+    if let Some(r) = rows.filter(|_| !by_group) {
+        let r = if r.elements() == 1 { r.one() } else if r.rank() == 1 { r.unsqueeze(&[1]) } else { r };
+        super::elementwise::arithmetic(p, "mul", &sums, &r.expand(&sums.dims)?, None, &sums)?;
+    }
+    if let Some(b) = bias {
+        super::elementwise::arithmetic(p, "add", &sums, &along("bias", &b, &sums.dims, 1)?, None, &sums)?;
+    }
+    copy(p, &sums, &out)
 }
 
 /// What becomes of the sums.
@@ -168,7 +239,15 @@ fn quantise_and_multiply(
             super::quantise::by_rows(p, &x, smooth.as_ref(), 127.0, &q, &steps, None)?;
             steps.without(1)
         }
-        ("pertoken" | "pertensor", Some(scale)) if smooth.is_none() => {
+        ("pertoken" | "pertensor", Some(scale)) => {
+            let x = match &smooth {
+                None => x,
+                Some(smooth) => {
+                    let smoothed = p.temporary(DType::F32, &x.dims);
+                    super::elementwise::arithmetic(p, "mul", &x, smooth, None, &smoothed)?;
+                    smoothed
+                }
+            };
             let steps = match scale.dims[..] {
                 [one] if one == m => scale.unsqueeze(&[1]).expand(&x.dims)?,
                 _ => along("xScale", &scale, &x.dims, 1)?,

@@ -49,6 +49,16 @@ operators! {
         /// self = 1 with a probability for each, else 0.
         aclnnInplaceBernoulliTensor(selfRef: Ref, prob: Tensor, seed: Int, offset: Int) =>
             |p, o: View, q: View, s: i64, n: i64| draw(p, "random_bernoulli", &o, (0.0, 0), (0.0, 0), Source::given(s, n), &[&q.expand(&o.dims)?]); }
+    "bernoulli" { /// out = 1 with probability prob, else 0, in self's shape.
+        aclnnBernoulli(self_: Tensor, prob: Scalar, seed: Int, offset: Int, out: Out) => |p, x: View, q: Scalar, s: i64, n: i64, o: View| {
+            check_shape(&o, &x.dims)?;
+            bernoulli(p, &o, q.float, Source::given(s, n))
+        };
+        /// out = 1 with a probability for each, else 0, in self's shape.
+        aclnnBernoulliTensor(self_: Tensor, prob: Tensor, seed: Int, offset: Int, out: Out) => |p, x: View, q: View, s: i64, n: i64, o: View| {
+            check_shape(&o, &x.dims)?;
+            draw(p, "random_bernoulli", &o, (0.0, 0), (0.0, 0), Source::given(s, n), &[&q.expand(&o.dims)?])
+        }; }
     "sim_thread_exponential" { /// self = exponential numbers of rate lambda.
         aclnnSimThreadExponential(selfRef: Ref, count: Int, lambda: Double, seed: Int, offset: Int) =>
             |p, o, _, l, s: i64, n: i64| draw(p, "random_exponential", &o, (l, l as i64), (0.0, 0), Source::given(s, n), &[]); }

@@ -19,6 +19,11 @@ operators! {
         aclnnUpsampleTrilinear3d(self_: Tensor, outputSize: Ints, alignCorners: Bool, scalesD: Double, scalesH: Double, scalesW: Double, out: Out) => |p, x, _, k, a, b, c, o| forward(p, x, LINEAR, k, &[a, b, c], o); }
     "upsample_bicubic_2d" { /// out = self [N, C, H, W] resized, on cubic curves between elements.
         aclnnUpsampleBicubic2d(self_: Tensor, outputSize: Ints, alignCorners: Bool, scalesH: Double, scalesW: Double, out: Out) => |p, x, _, c, a, b, o| forward(p, x, CUBIC, c, &[a, b], o); }
+    "upsample_nearest1d_v2" { /// As aclnnUpsampleNearest1d; a scale above 0 counts instead of the sizes' ratio.
+        aclnnUpsampleNearest1dV2(self_: Tensor, outputSize: Ints, scaleL: Float, out: Out) => |p, x, _, a: f32, o| forward(p, x, NEAREST, false, &[a.into()], o); }
+    "upsample_nearest2d_v2" { /// As aclnnUpsampleNearest1dV2, of images.
+        aclnnUpsampleNearest2dV2(self_: Tensor, outputSize: Ints, scalesH: Float, scalesW: Float, out: Out) =>
+            |p, x, _, a: f32, b: f32, o| forward(p, x, NEAREST, false, &[a.into(), b.into()], o); }
     "upsample_nearest_3d" { /// out = self [N, C, D, H, W] resized, each element from the nearest before it.
         aclnnUpsampleNearest3d(self_: Tensor, outputSize: Ints, scalesD: Double, scalesH: Double, scalesW: Double, out: Out) => |p, x, _, a, b, c, o| forward(p, x, NEAREST, false, &[a, b, c], o); }
     "upsample_nearest_exact1d" { /// out = self [N, C, L] resized, each element from the nearest.

@@ -12,11 +12,13 @@ use super::selection::scalar_view;
 use crate::dtype::DType;
 use crate::error::{Result, invalid};
 use crate::objects::Scalar;
-use crate::program::Attr::{Float, Int};
+use crate::program::Attr::{Float, Int, Type};
 use crate::program::Program;
 use crate::view::View;
 
 operators! {
+    "affine_grid" { /// out = where theta [N, 2, 3] or [N, 3, 4] puts the places, in -1..1, of the elements of an image or a volume of some size.
+        aclnnAffineGrid(theta: Tensor, size: Ints, alignCorners: Bool, out: Out) => affine_grid; }
     "grid_sampler2d" { /// out = input at the places in -1..1 that grid names: 0 linearly, 1 the nearest, 2 on cubic curves; beyond the edge 0 zeros, 1 the edge, 2 mirrored.
         aclnnGridSampler2D(input: Tensor, grid: Tensor, interpolationMode: Int, paddingMode: Int, alignCorners: Bool, out: Out) => |p, x, g, m, b, c, o| sample(p, x, g, 2, [m, b, i64::from(c)], o); }
     "grid_sampler3d" { /// As aclnnGridSampler2D, in volumes; not on cubic curves.
@@ -250,4 +252,50 @@ fn ctc_backward(
     let [a, b, c, d] = sequences(p, &log_probs, &targets, lengths)?;
     let grad = grad.expand(&[log_probs.dims[1]])?;
     p.launch("ctc_loss_backward", &[&out], &[&a, &b, &c, &d, &grad], &[Int(blank), Int(zero.into())])
+}
+
+/// Places along a dimension of an affine grid.
+fn places(p: &mut Program, n: i64, aligned: bool) -> Result<View> {
+    let steps = n as f64;
+    let (first, step) = match (n, aligned) {
+        (..=1, _) => (0.0, 0.0),
+        (_, true) => (-1.0, 2.0 / (steps - 1.0)),
+        (_, false) => (1.0 / steps - 1.0, 2.0 / steps),
+    };
+    let all = p.temporary(DType::F32, &[n]);
+    p.launch("arange", &[&all], &[], &[Float(first), Float(step), Int(0), Int(0)])?;
+    Ok(all)
+}
+
+fn affine_grid(p: &mut Program, theta: View, size: Arc<[i64]>, aligned: bool, out: View) -> Result<()> {
+    let along = size.len().checked_sub(2).filter(|n| (2..=3).contains(n));
+    let along = along.ok_or_else(|| invalid!("size {size:?}; [N, C, H, W] or [N, C, D, H, W] is needed"))?;
+    let k = along as i64;
+    if theta.dims != [size[0], k, k + 1] {
+        return Err(invalid!("theta has shape {:?} for size {size:?}", theta.dims));
+    }
+    let shape = [&[size[0]], &size[2..], &[k]].concat();
+    check_shape(&out, &shape)?;
+    // A column of theta over the grid.
+    let column = |c: i64| -> Result<View> {
+        let mut v = theta.narrow(2, c, 1, 1).without(2);
+        for d in 1..=along {
+            v = v.unsqueeze(&[d]);
+        }
+        v.expand(&shape)
+    };
+    let (sum, part) = (p.temporary(DType::F32, &shape), p.temporary(DType::F32, &shape));
+    let kind = [Type(DType::F32), Float(1.0), Int(1)];
+    p.launch("copy", &[&sum], &[&column(k)?], &[])?;
+    for c in 0..along {
+        // The first column is for the last dimension.
+        let d = along - c;
+        let mut at = places(p, size[d + 1], aligned)?;
+        for _ in d..=along {
+            at = at.unsqueeze(&[at.rank()]);
+        }
+        p.launch("mul", &[&part], &[&at.expand(&shape)?, &column(c as i64)?], &kind)?;
+        p.launch("add", &[&sum], &[&sum, &part], &kind)?;
+    }
+    p.launch("copy", &[&out], &[&sum], &[])
 }
