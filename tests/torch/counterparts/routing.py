@@ -315,3 +315,42 @@ def permute_by_map(a):
     probs = None if a.probsOptional is None else a.probsOptional[tokens, experts]
     return {"permuteTokensOut": part(a.outputs["permuteTokensOut"], a.tokens[tokens[:count]]),
             "permuteProbsOutOptional": None if probs is None else part(a.outputs["permuteProbsOutOptional"], probs[:count])}
+
+
+@named("MoeTokenUnpermuteWithRoutingMap")
+def unpermute_by_map(a):
+    tokens = a.outputs["unpermutedTokens"].shape[0]
+    if a.paddedMode:
+        # The same number of places for each expert, and whose token each is.
+        at, x = a.sortedIndices.long(), a.permutedTokens
+        outputs = {}
+        if a.probsOptional is not None:
+            expert = torch.arange(at.numel()) // (at.numel() // a.probsOptional.shape[1])
+            outputs["permuteProbs"] = a.probsOptional[at, expert]
+            x = x * outputs["permuteProbs"][:, None]
+        token, place = torch.sort(at, stable=True)
+        y = torch.zeros(tokens, x.shape[-1], dtype=torch.float64).index_add(0, at, x)
+        return outputs | {"unpermutedTokens": y, "outIndex": place, "permuteTokenId": token}
+    rows = a.permutedTokens[a.sortedIndices.long()].reshape(tokens, -1, a.permutedTokens.shape[-1])
+    if a.probsOptional is None:
+        return {"unpermutedTokens": rows.sum(1)}
+    named = a.routingMapOptional.bool()
+    return {"unpermutedTokens": (rows * a.probsOptional[named].reshape(tokens, -1, 1)).sum(1),
+            "permuteProbs": a.probsOptional.T[named.T]}
+
+
+@named("MoeTokenUnpermuteWithRoutingMapGrad")
+def unpermute_by_map_grad(a):
+    if a.paddedMode:
+        return None
+    g, at = a.unpermutedTokensGrad, a.outIndex.long()
+    each = g.repeat_interleave(at.numel() // g.shape[0], 0)
+    dx = torch.zeros(a.outputs["permutedTokensGradOut"].shape, dtype=torch.float64)
+    if a.probsOptional is None:
+        dx[at] = each
+        return {"permutedTokensGradOut": dx}
+    named = a.routingMapOptional.bool()
+    dx[at] = each * a.probsOptional[named][:, None]
+    probs = torch.zeros(named.shape, dtype=torch.float64)
+    probs[named] = (a.permutedTokensOptional[at] * each).sum(-1)
+    return {"permutedTokensGradOut": dx, "probsGradOutOptional": probs}

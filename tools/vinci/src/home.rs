@@ -11,6 +11,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::layout;
 
+/// What `vinci run --help` ends with.
 pub const EXAMPLES: &str = "Examples:\n  vinci run -- ./my_acl_program                  unmodified\n  \
                             vinci run --record ops -- python train.py      ops/000001-aclnnAdd.safetensors and so on, a file\n  \
                             \u{20}                                             for each operator\n  \

@@ -19,9 +19,9 @@ operators! {
         aclnnUpsampleTrilinear3d(self_: Tensor, outputSize: Ints, alignCorners: Bool, scalesD: Double, scalesH: Double, scalesW: Double, out: Out) => |p, x, _, k, a, b, c, o| forward(p, x, LINEAR, k, &[a, b, c], o); }
     "upsample_bicubic_2d" { /// out = self [N, C, H, W] resized, on cubic curves between elements.
         aclnnUpsampleBicubic2d(self_: Tensor, outputSize: Ints, alignCorners: Bool, scalesH: Double, scalesW: Double, out: Out) => |p, x, _, c, a, b, o| forward(p, x, CUBIC, c, &[a, b], o); }
-    "upsample_nearest1d_v2" { /// As aclnnUpsampleNearest1d; a scale above 0 counts instead of the sizes' ratio.
+    "upsample_nearest_1d_v2" { /// As aclnnUpsampleNearest1d; a scale above 0 counts instead of the sizes' ratio.
         aclnnUpsampleNearest1dV2(self_: Tensor, outputSize: Ints, scaleL: Float, out: Out) => |p, x, _, a: f32, o| forward(p, x, NEAREST, false, &[a.into()], o); }
-    "upsample_nearest2d_v2" { /// As aclnnUpsampleNearest1dV2, of images.
+    "upsample_nearest_2d_v2" { /// As aclnnUpsampleNearest1dV2, of images.
         aclnnUpsampleNearest2dV2(self_: Tensor, outputSize: Ints, scalesH: Float, scalesW: Float, out: Out) =>
             |p, x, _, a: f32, b: f32, o| forward(p, x, NEAREST, false, &[a.into(), b.into()], o); }
     "upsample_nearest_3d" { /// out = self [N, C, D, H, W] resized, each element from the nearest before it.

@@ -25,7 +25,7 @@ operators! {
     "sync_batch_norm_gather_stats" { /// batchMean and batchInvstd = the moments of all devices' elements, from the sums of each [devices, C] and how many it has; mean and variance, the running ones, follow.
         aclnnSyncBatchNormGatherStats(totalSum: Tensor, totalSquareSum: Tensor, sampleCount: Tensor, mean: Ref, variance: Ref, momentum: Float, eps: Float,
             batchMean: Out, batchInvstd: Out) => gather_sums; }
-    "batch_norm_reduce_backward" { /// sumDy = the sums of gradOut by channel, sumDyXmu those of gradOut (input - mean); gradWeight = sumDyXmu invstd, gradBias = sumDy.
+    "batch_norm_backward_reduce" { /// sumDy = the sums of gradOut by channel, sumDyXmu those of gradOut (input - mean); gradWeight = sumDyXmu invstd, gradBias = sumDy.
         aclnnBatchNormReduceBackward(gradOut: Tensor, input: Tensor, mean: Tensor, invstd: Tensor, weight: OptTensor, inputG: Bool, weightG: Bool, biasG: Bool,
             sumDy: OptOut, sumDyXmu: OptOut, gradWeight: OptOut, gradBias: OptOut) =>
             |p, g, x, m, s, _, ig: bool, wg: bool, bg: bool, sd, sx, gw, gb| sums_back(p, g, x, m, s, [ig.then_some(sd).flatten(), ig.then_some(sx).flatten(), wg.then_some(gw).flatten(), bg.then_some(gb).flatten()]); }

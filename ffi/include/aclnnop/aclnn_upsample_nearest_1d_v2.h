@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /* Generated from ffi/opapi/src/ops; see the test headers_are_current. */
-#ifndef VINCI_ACLNN_UPSAMPLE_NEAREST1D_V2_H
-#define VINCI_ACLNN_UPSAMPLE_NEAREST1D_V2_H
+#ifndef VINCI_ACLNN_UPSAMPLE_NEAREST_1D_V2_H
+#define VINCI_ACLNN_UPSAMPLE_NEAREST_1D_V2_H
 
 #include "aclnn/aclnn_base.h"
 
