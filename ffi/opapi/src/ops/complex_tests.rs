@@ -260,12 +260,9 @@ fn sums_comparisons_and_parts_of_complex_numbers() {
     assert_eq!(truth, [1, 0, 1]);
     assert_eq!(op!(aclnnLogicalNot, some, t), 0, "{}", last_error());
     assert_eq!(truth, [0, 1, 0]);
-    assert_eq!(
-        op!(aclnnLogicalAnd, some, tensor(&mut [0f32, 0.0, 1.0, 0.0, 1.0, 0.0], &[3]), t),
-        0,
-        "{}",
-        last_error()
-    );
+    let mut last = [0f32, 0.0, 1.0, 0.0, 1.0, 0.0];
+    let last = tensor(&mut last, &[3]);
+    assert_eq!(op!(aclnnLogicalAnd, some, last, t), 0, "{}", last_error());
     assert_eq!(truth, [0, 0, 1]);
     assert_eq!(op!(aclnnAll, some, ints(&[0]), true, tensor_of(&mut truth[..1], BOOL, &[1], None, 0)), 0);
     assert_eq!(truth, [0, 0, 1]);
