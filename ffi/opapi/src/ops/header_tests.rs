@@ -129,8 +129,8 @@ fn the_list_in_docs_is_current() {
         }
     }
     text.push_str(
-        "\n## Operators by name\n\nFor `aclopCompileAndExecute`. An output, or an input for which a zero or nothing stands \
-         in the definition,\nmay be missing.\n\n| operator | inputs | outputs |\n| --- | --- | --- |\n",
+        "\n## Operators by name\n\nFor `aclopCompileAndExecute`, in the order in which it takes them. What an operator can do without may be\n\
+         missing.\n\n| operator | inputs | outputs |\n| --- | --- | --- |\n",
     );
     for o in super::named::OPERATORS {
         writeln!(text, "| `{}` | {} | {} |", o.name, o.inputs.join(", "), o.outputs.join(", ")).unwrap();
