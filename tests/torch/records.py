@@ -11,7 +11,9 @@ import json
 import os
 import sys
 import traceback
+import warnings
 
+warnings.filterwarnings("ignore")
 # Nothing here needs torch_npu, which torch loads by itself.
 os.environ["TORCH_DEVICE_BACKEND_AUTOLOAD"] = "0"
 

@@ -107,9 +107,12 @@ def grouped_matmul(a):
 def grouped_matmul_swiglu_quant(a):
     if a.bias is not None or a.offset is not None:
         return None
-    ends, results = a.groupList.long().tolist(), []
+    ends, results, weights = a.groupList.long().tolist(), [], a.weight
+    if weights.dim() == 5:
+        # As FRACTAL_NZ lies: [E, N / 32, K / 16, 16, 32].
+        weights = weights.permute(0, 2, 3, 1, 4).flatten(3).flatten(1, 2)
     for n, (x, s) in enumerate(zip(parts(a.x, ends), parts(a.xScale, ends))):
-        y = x.to(torch.float64) @ a.weight[n].to(torch.float64) * a.weightScale[n] * s.reshape(-1, 1)
+        y = x.to(torch.float64) @ weights[n].to(torch.float64) * a.weightScale[n] * s.reshape(-1, 1)
         left, right = y.chunk(2, -1)
         results.append(F.silu(left) * right)
     y = torch.cat(results)
