@@ -24,6 +24,7 @@ UNSUPPORTED = (
     "200006", "not currently supported", "not in libopapi", "not implemented for", "Could not run", "not support",
     "unsupported", "Unsupported", "expected", "fall back", "ACL_ERROR_FEATURE_UNSUPPORTED", "aclDataType",
     "Expected", "complex", "sparse", "NotImplemented", "aten::", "floats are needed", "a float is needed",
+    "a real number is needed",
     "only support", "does not fit into out", "unspecified dimension size -1",
 )
 # What is behind these is lost: a kernel has stopped.
