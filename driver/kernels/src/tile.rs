@@ -128,7 +128,7 @@ pub fn map_ordered<L: Lane, const N: usize>(
 ) {
     let sources = inputs.map(|t| Source::<L>::new(t, order));
     let sink = Sink::<L>::new(out, order);
-    let in_place = sink.is_tiles && inputs.iter().all(|t| !t.overlaps(out));
+    let straight = sink.is_tiles && inputs.iter().all(|t| !t.overlaps(out));
     for_ranges(ctx, out.count, &|start, end| {
         let mut tiles = [[L::ZERO; TILE]; N];
         let mut result = [L::ZERO; TILE];
@@ -142,7 +142,7 @@ pub fn map_ordered<L: Lane, const N: usize>(
                 // a race of the program's, with values of its own in any case.
                 unsafe { source.tile(at, room) }
             });
-            if in_place {
+            if straight {
                 // SAFETY: resolved lanes, aligned and in sequence, none of which is in `inputs`; ranges do not overlap.
                 op(at, inputs, unsafe { slice::from_raw_parts_mut(sink.tensor.at(at as isize).cast(), n) });
             } else {

@@ -133,9 +133,9 @@ fn arguments_of_every_kind_have_a_value() {
         assert_eq!(op!(aclnnReduceSum, floats(&mut x, &[2, 2]), dims, false, 0, floats(&mut o, &[2])), 0);
         let (x, o) = (floats(&mut x, &[2, 2]), floats(&mut o, &[2]));
         assert_eq!(op!(aclnnNorm, x, scalar(f32::INFINITY), dims, false, o), 0);
-        let mut y = [0.0f32; 4];
-        let x = floats(&mut y, &[4]);
-        assert_eq!(op!(aclnnClamp, x, null(), scalar(1.0), floats(&mut [0.0; 4], &[4])), 0);
+        let (mut y, mut z) = ([0.0f32; 4], [0.0f32; 4]);
+        let (x, o) = (floats(&mut y, &[4]), floats(&mut z, &[4]));
+        assert_eq!(op!(aclnnClamp, x, null(), scalar(1.0), o), 0);
     });
     let (_, sum, _) = read(&folder.path().join("000001-aclnnReduceSum.safetensors"));
     assert_eq!(
