@@ -77,7 +77,15 @@ fn compile(source: &Path, folder: &Path, prefix: &Path) -> Result<PathBuf> {
     }
     let mut cc = build::command("cc", &["-std=gnu11", "-O2", "-pthread", "-o"]);
     cc.arg(&program).arg(source).arg("-I").arg(prefix.join("include")).arg("-L").arg(prefix.join("lib64"));
-    build::check(cc.args(["-lascendcl", "-lopapi", "-lacl_tdt_channel", "-lacl_tdt_queue", "-ldl", "-lm"]))?;
+    build::check(cc.args([
+        "-lascendcl",
+        "-lopapi",
+        "-lacl_op_compiler",
+        "-lacl_tdt_channel",
+        "-lacl_tdt_queue",
+        "-ldl",
+        "-lm",
+    ]))?;
     Ok(program)
 }
 
