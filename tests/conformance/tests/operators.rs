@@ -47,7 +47,6 @@ const SET_ASIDE: &[(&str, &str)] = &[
     ("test_aclnn_nll_loss_2d.cpp", "has class 2 of 2 classes"),
     ("matmul/convert_weight_to_int4_pack/", "gives no workspace although phase 1 asks for one"),
     ("experimental/random/bernoulli_mask/tests/", "tests a draft, with random numbers of its own"),
-    ("experimental/math/roll/", "ours: complex numbers are missing"),
     ("test_aclnn_weight_quant_batch_matmul_v2_f16f8_nd.cpp", "ours: float8 is missing"),
 ];
 
