@@ -28,6 +28,7 @@ const SET_ASIDE: &[(&str, &str)] = &[
     ("experimental/math/slogdet/", OWN_HEADER),
     ("experimental/math/tile/", OWN_HEADER),
     ("experimental/activation/log_softmax_v2/", OWN_HEADER),
+    ("experimental/loss/lp_loss/tests/", OWN_HEADER),
     ("experimental/math/kl_div_v2/", PROTOTYPE),
     ("experimental/math/range/", PROTOTYPE),
     ("experimental/math/round/", PROTOTYPE),
