@@ -46,7 +46,6 @@ const SET_ASIDE: &[(&str, &str)] = &[
     ("activation/softmax_cross_entropy_with_logits/", "copies more than an array holds"),
     ("test_aclnn_nll_loss_2d.cpp", "has class 2 of 2 classes"),
     ("matmul/convert_weight_to_int4_pack/", "gives no workspace although phase 1 asks for one"),
-    ("experimental/random/bernoulli_mask/tests/", "tests a draft, with random numbers of its own"),
     ("test_aclnn_weight_quant_batch_matmul_v2_f16f8_nd.cpp", "ours: float8 is missing"),
 ];
 
