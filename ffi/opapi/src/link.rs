@@ -76,13 +76,9 @@ pub fn kernel(name: &'static str) -> Result<u64, i32> {
     }
     let mut id = 0;
     // SAFETY: the name and the place for the answer are alive during the call.
-    match unsafe { sys::vinci_kernel(name.as_ptr(), name.len(), &mut id) } {
-        0 => {
-            KERNELS.with_borrow_mut(|known| known.insert(place, id));
-            Ok(id)
-        }
-        code => Err(code),
-    }
+    done(unsafe { sys::vinci_kernel(name.as_ptr(), name.len(), &mut id) })?;
+    KERNELS.with_borrow_mut(|known| known.insert(place, id));
+    Ok(id)
 }
 
 /// The code that a call answered as a result.
@@ -165,19 +161,13 @@ pub fn is_captured(stream: *mut c_void) -> Result<bool, i32> {
 /// Launches a kernel; the arguments are copied before this returns.
 pub fn launch(stream: *mut c_void, kernel: u64, args: &[u64]) -> Result<(), i32> {
     // SAFETY: the block is alive during the call; the stream is a handle that the other side checks.
-    match unsafe { sys::vinci_launch(stream, kernel, 1, args.as_ptr().cast(), size_of_val(args)) } {
-        0 => Ok(()),
-        code => Err(code),
-    }
+    done(unsafe { sys::vinci_launch(stream, kernel, 1, args.as_ptr().cast(), size_of_val(args)) })
 }
 
 /// Whether a stream handle is good.
 pub fn check_stream(stream: *mut c_void) -> Result<(), i32> {
     // SAFETY: a handle, which the other side checks.
-    match unsafe { sys::vinci_stream_check(stream) } {
-        0 => Ok(()),
-        code => Err(code),
-    }
+    done(unsafe { sys::vinci_stream_check(stream) })
 }
 
 /// Makes `text` what aclGetRecentErrMsg answers on this thread.
@@ -237,20 +227,15 @@ pub fn dump(
     let (name, name_len) = (name.as_ptr(), name.len());
     let shown = Shown { name, name_len, args: args.as_ptr(), args_bytes: size_of_val(args), outputs };
     // SAFETY: all that `shown` names is alive during the call; the stream is a handle that the other side checks.
-    match unsafe { sys::vinci_dump(stream, when, &shown) } {
-        0 => Ok(()),
-        code => Err(code),
-    }
+    done(unsafe { sys::vinci_dump(stream, when, &shown) })
 }
 
 /// Reads the elements of a tensor, one behind the other: `bytes` of them.
 pub fn read(tensor: &TensorArg, bytes: usize) -> Result<Vec<u8>, i32> {
     let mut to = vec![0; bytes];
     // SAFETY: the tensor and the place are alive during the call.
-    match unsafe { sys::vinci_read(tensor, to.as_mut_ptr(), bytes) } {
-        0 => Ok(to),
-        code => Err(code),
-    }
+    done(unsafe { sys::vinci_read(tensor, to.as_mut_ptr(), bytes) })?;
+    Ok(to)
 }
 
 /// Shows a warning in the log.
@@ -262,10 +247,7 @@ pub fn warn(text: &str) {
 /// Waits for a stream.
 pub fn wait(stream: *mut c_void) -> Result<(), i32> {
     // SAFETY: a handle, which the other side checks.
-    match unsafe { sys::aclrtSynchronizeStream(stream) } {
-        0 => Ok(()),
-        code => Err(code),
-    }
+    done(unsafe { sys::aclrtSynchronizeStream(stream) })
 }
 
 /// Waits for a stream, then reads an integer that work on it left at a device address.
@@ -274,10 +256,8 @@ pub fn read_back(stream: *mut c_void, address: u64) -> Result<i64, i32> {
     let mut value = 0i64;
     wait(stream)?;
     // SAFETY: an address that the other side checks; the value is alive during the call.
-    unsafe {
-        match sys::aclrtMemcpy((&raw mut value).cast(), 8, address as *const c_void, 8, DEVICE_TO_HOST) {
-            0 => Ok(value),
-            code => Err(code),
-        }
-    }
+    done(unsafe {
+        sys::aclrtMemcpy((&raw mut value).cast(), 8, address as *const c_void, 8, DEVICE_TO_HOST)
+    })?;
+    Ok(value)
 }

@@ -50,7 +50,7 @@ pub struct Launch {
 }
 
 /// Words of a block that most launches do with: five tensors and twenty attributes.
-pub type Words = SmallVec<[u64; 2 + 5 * 18 + 20]>;
+type Words = SmallVec<[u64; 2 + 5 * 18 + 20]>;
 
 impl Launch {
     fn new(kernel: &'static str, outputs: usize, views: &[&View], attrs: &[Attr]) -> Result<Launch> {
