@@ -20,8 +20,6 @@ pub struct Source<L> {
     tensor: Tensor,
     walk: Walk,
     load: Load<L>,
-    /// What lies in memory are such tiles.
-    is_tiles: bool,
 }
 
 /// The output of tiles.
@@ -29,11 +27,9 @@ pub struct Sink<L> {
     tensor: Tensor,
     walk: Walk,
     store: Store<L>,
-    /// What lies in memory are such tiles.
-    is_tiles: bool,
 }
 
-/// Whether the elements are lanes, aligned and in sequence.
+/// Whether what lies in memory are tiles: lanes, aligned and in sequence.
 fn is_tiles<L: Lane>(tensor: &Tensor, walk: &Walk) -> bool {
     let is_aligned = tensor.base.cast::<L>().is_aligned();
     tensor.dtype == L::DTYPE && is_aligned && walk.single_stride() == Some(1)
@@ -47,8 +43,7 @@ impl<L: Lane> Source<L> {
 
     /// Reads the part of `tensor` that begins `offset` elements from its element 0 and goes along `walk`.
     pub fn part(tensor: &Tensor, offset: isize, walk: &Walk) -> Self {
-        let tensor = tensor.shifted(offset);
-        Self { tensor, walk: *walk, load: L::loader(tensor.dtype), is_tiles: is_tiles::<L>(&tensor, walk) }
+        Self { tensor: tensor.shifted(offset), walk: *walk, load: L::loader(tensor.dtype) }
     }
 
     /// Reads elements from number `start` on.
@@ -63,7 +58,7 @@ impl<L: Lane> Source<L> {
     /// Nobody writes them while the slice lives.
     #[inline]
     unsafe fn tile<'a>(&self, start: usize, room: &'a mut [L]) -> &'a [L] {
-        if self.is_tiles {
+        if is_tiles::<L>(&self.tensor, &self.walk) {
             // SAFETY: resolved lanes, aligned and in sequence; the caller's promise.
             return unsafe { slice::from_raw_parts(self.tensor.at(start as isize).cast(), room.len()) };
         }
@@ -90,8 +85,7 @@ impl<L: Lane> Sink<L> {
 
     /// Writes the part of `tensor` that begins `offset` elements from its element 0 and goes along `walk`.
     pub fn part(tensor: &Tensor, offset: isize, walk: &Walk) -> Self {
-        let tensor = tensor.shifted(offset);
-        Self { tensor, walk: *walk, store: L::storer(tensor.dtype), is_tiles: is_tiles::<L>(&tensor, walk) }
+        Self { tensor: tensor.shifted(offset), walk: *walk, store: L::storer(tensor.dtype) }
     }
 
     /// Writes elements from number `start` on.
@@ -128,7 +122,7 @@ pub fn map_ordered<L: Lane, const N: usize>(
 ) {
     let sources = inputs.map(|t| Source::<L>::new(t, order));
     let sink = Sink::<L>::new(out, order);
-    let straight = sink.is_tiles && inputs.iter().all(|t| !t.overlaps(out));
+    let straight = is_tiles::<L>(out, &sink.walk) && inputs.iter().all(|t| !t.overlaps(out));
     for_ranges(ctx, out.count, &|start, end| {
         let mut tiles = [[L::ZERO; TILE]; N];
         let mut result = [L::ZERO; TILE];

@@ -61,13 +61,10 @@ pub fn write(path: &Path, number: u32, settings: &BTreeMap<u32, String>, data: &
 
 /// ns that CLOCK_MONOTONIC_RAW, which is not slewed, is ahead of CLOCK_MONOTONIC.
 fn raw_less_monotonic() -> i64 {
-    let ns = |clock| {
-        let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-        // SAFETY: the place is live.
-        unsafe { libc::clock_gettime(clock, &raw mut time) };
-        time.tv_sec * 1_000_000_000 + time.tv_nsec
-    };
-    ns(libc::CLOCK_MONOTONIC_RAW) - ns(libc::CLOCK_MONOTONIC)
+    let mut raw = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the place is live.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC_RAW, &raw mut raw) };
+    raw.tv_sec * 1_000_000_000 + raw.tv_nsec - vinci::profile::now_ns() as i64
 }
 
 /// Random letters that tell folders apart.
